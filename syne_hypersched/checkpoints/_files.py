@@ -123,6 +123,15 @@ def is_link(path: str) -> bool:
     return stat.S_ISLNK(status.st_mode) or status.st_nlink > 1
 
 
+def is_other(path: str) -> bool:
+    """Whether an entry is neither a file nor a folder nor a symbolic link: a pipe, a socket or a device."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+
+
 def linked(folder: str, path: str) -> frozenset[str]:
     """Files at or below a path in a folder that have a second name somewhere, relative to the folder."""
     top = os.path.join(folder, path)

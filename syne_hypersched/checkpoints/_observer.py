@@ -358,7 +358,8 @@ class Observer:
         is_expected = self.bursts.expects(path)
         begins = not was_lost and self.bursts.add(path)
         if begins:
-            self._finished = {path}
+            # What was written aside before is moved one by one.
+            self._finished = {path} if move is None else self._finished | {path}
         elif self._taken_in_burst is not None and not was_lost:
             self.lacking.append(self._taken_in_burst)
         self._parts[path], self._taken_in_burst = after, None
@@ -379,6 +380,7 @@ class Observer:
         is_aside = any(map(is_below, (*self._finished, *self._begun)))
         was_there = any(map(is_below, self._at_start))
         is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
+        self._finished = {other for other in self._finished if not is_below(other)}
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         self._unannounced.forget(path)

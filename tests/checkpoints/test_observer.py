@@ -340,3 +340,43 @@ def test_a_report_was_printed_when_the_log_was_written_to_unless_more_follows(se
     seen.report()
     log.size()
     assert log.printed_s(first, looked_s=5.0) == 5.0
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_files_that_are_written_aside_and_moved_one_by_one_are_of_one_checkpoint(seen, is_late):
+    """The folder in which they are written is new, so that nobody has seen them there the first time."""
+    names = ("model", "optimizer", "state")
+    for epoch in range(1, 5):
+        if is_late:
+            seen.report()
+        (seen.folder / "aside").mkdir(exist_ok=True)
+        for name in names:
+            (seen.folder / "aside" / name).write_text("weights")
+        if epoch > 1:
+            seen.observer.look()
+        for name in names:
+            os.replace(seen.folder / "aside" / name, seen.folder / name)
+        seen.observer.look()
+        assert epoch == 1 or seen.observer.is_complete
+        seen.quiet()
+        if not is_late:
+            seen.report()
+    assert seen.bounds == ((4, 4) if is_late else (3, 3))
+    assert not seen.matcher._rhythm.is_out_of_step
+
+
+def test_files_with_names_of_chance_are_of_one_checkpoint(seen):
+    """As those of ``tempfile.mkstemp``, which makes each empty and closes it first."""
+    for chance in ("tmpq_x1", "tmp7a_b", "tmpzz_9", "tmp_cdef"):
+        for name in ("model", "optimizer", "state"):
+            aside = seen.folder / f"{chance}{name[0]}"
+            aside.touch()
+            aside.write_text("weights")
+            os.replace(aside, seen.folder / name)
+        seen.observer.look()
+        assert not seen.observer.bursts.is_partial
+        seen.quiet()
+        seen.report()
+    assert seen.observer.is_complete
+    assert seen.bounds == (3, 3)
+    assert not seen.matcher._rhythm.is_out_of_step

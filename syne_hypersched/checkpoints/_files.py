@@ -16,6 +16,7 @@ from typing import NamedTuple
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
 _OF_ELASTIC_RUN = re.compile(r"checkpoint-\d{9}")
+_OF_DATABASE = re.compile(r".-(journal|wal|shm)$")
 _IN_ELASTIC_RUN = re.compile(r"(.*/)?checkpoint-\d{9}(?=/)")
 
 #: ``ioctl`` that makes a copy of a file which shares its blocks (Btrfs, XFS, bcachefs, ZFS).
@@ -103,6 +104,14 @@ def is_empty_file(path: str) -> bool:
         return os.path.getsize(path) == 0
     except OSError:
         return False
+
+
+def is_mark(path: str, is_written: bool) -> bool:
+    """Whether a file that was closed is no part of a checkpoint by itself.
+
+    It is an empty one to which nothing was written, or one that a database (SQLite) needs during a transaction.
+    """
+    return _OF_DATABASE.search(path) is not None or (not is_written and is_empty_file(path))
 
 
 def have_holes(folder: str, paths: Collection[str]) -> bool:

@@ -11,7 +11,7 @@ from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch, read_with_size, split_at_reports
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
-from syne_hypersched.checkpoints._files import Tree, come, is_empty_file, is_in, is_of_elastic_run, read_tree
+from syne_hypersched.checkpoints._files import Tree, come, is_in, is_mark, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
@@ -116,7 +116,7 @@ class Observer:
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
-        return self.bursts.is_complete and not (self._begun or self._aside or self.made)
+        return self.bursts.is_complete and not (self._begun or self._aside or self.made or self.bursts.may_go_on)
 
     @property
     def is_first(self) -> bool:
@@ -299,10 +299,8 @@ class Observer:
             moved = next((other for other in self._moved_open if is_in(path, other)), None)
             if moved is not None:
                 self._finish_moved(moved, before, now)
-            elif (
-                change.kind == "closed" and path not in self._wrote and is_empty_file(os.path.join(self._folder, path))
-            ):
-                self._matcher.change(after, before, now, is_save=False)  # a mark
+            elif change.kind == "closed" and is_mark(os.path.join(self._folder, path), path in self._wrote):
+                self._matcher.change(after, before, now, is_save=False)
             else:
                 self._finish(path, began_after, before, now)
             self._wrote.discard(path)

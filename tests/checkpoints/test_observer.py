@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import time
 
 import pytest
@@ -379,4 +381,20 @@ def test_files_with_names_of_chance_are_of_one_checkpoint(seen):
         seen.report()
     assert seen.observer.is_complete
     assert seen.bounds == (3, 3)
+    assert not seen.matcher._rhythm.is_out_of_step
+
+
+def test_what_a_database_needs_during_a_transaction_is_no_part_of_a_checkpoint(seen):
+    for epoch in range(1, 4):
+        with contextlib.closing(sqlite3.connect(seen.folder / "state.db")) as database:
+            database.execute("create table if not exists weights (value)")
+            database.execute("insert into weights values (?)", [epoch])
+            seen.observer.look()
+            database.commit()
+        seen.observer.look()
+        assert not seen.observer.bursts.is_partial
+        seen.quiet()
+        seen.report()
+    assert seen.observer.is_complete
+    assert seen.bounds == (2, 2)
     assert not seen.matcher._rhythm.is_out_of_step

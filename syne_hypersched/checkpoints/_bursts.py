@@ -376,7 +376,7 @@ class Bursts:
                 self._gone.discard(other)
 
     def withdraw(self, path: str) -> bool:
-        """Removes a file or folder that was not in its place yet. Returns whether it was added since the last report."""
+        """Removes a file or folder that was not in its place yet. Returns whether it came since the last report."""
         gone = self._paths.within(path)
         is_fresh = bool(gone) and self._fresh.issuperset(gone)
         self._cycle = None if gone else self._cycle

@@ -253,7 +253,7 @@ class ChangeWatch:
         return changes
 
     def _named(self, path: str) -> str | None:
-        """The name of a file that was made without one, and is known by its inode until it is closed; None: it has none."""
+        """The name of a file that was made without one, and is told of by its inode; None: it has none."""
         number = _NO_NAME.fullmatch(os.path.basename(path))
         if number is None or os.path.lexists(os.path.join(self._folder, path)):
             return path

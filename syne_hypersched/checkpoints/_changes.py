@@ -35,6 +35,9 @@ class Change:
     path: str = ""
     """The entry, relative to the folder."""
 
+    is_empty: bool = False
+    """Whether it was closed before anything was written to it."""
+
 
 def split_at_reports(
     changes: Sequence[Change | None],
@@ -94,24 +97,23 @@ def _linked(change: Change | None, linked: Collection[str]) -> Change | None:
     return Change("linked", change.path) if change is not None and is_linked else change
 
 
-def _joined(changes: Sequence[Change | None]) -> list[Change | None]:
-    """Changes without the end of what is made empty, closed, and written after all, as a temporary file may be."""
+def _without_ends(changes: Sequence[Change | None], filled: Collection[str]) -> list[Change | None]:
+    """Changes without the end of what is made empty, closed, and written after all, as a temporary file may be.
+
+    Other files that are ``filled`` were so in a way of which the kernel does not tell.
+    """
     left: list[Change | None] = []
     #: Kind of the change of each path after the present one.
     following: dict[str, str] = {}
-    for index in reversed(range(len(changes))):
-        change = changes[index]
+    for change in reversed(changes):
         if change is not None:
-            is_end = change.kind == "closed" and following.get(change.path) == "written"
-            if is_end and _kind_before(changes[:index], change.path) == "created":
+            if change.is_empty and following.get(change.path) == "written":
                 continue
             following[change.path] = change.kind
+            if change.is_empty and change.path in filled:
+                change = Change("closed", change.path)
         left.append(change)
     return left[::-1]
-
-
-def _kind_before(changes: Sequence[Change | None], path: str) -> str | None:
-    return next((change.kind for change in reversed(changes) if change is not None and change.path == path), None)
 
 
 def _is_other(entry: os.DirEntry[str]) -> bool:
@@ -144,6 +146,8 @@ class ChangeWatch:
         #: Files that are being written, and those of them that were removed: what happens to these is of no interest.
         self._begun: set[str] = set()
         self._unlinked: set[str] = set()
+        #: Files that were made, and neither written to nor closed.
+        self._fresh: set[str] = set()
         #: Pipes, sockets and devices.
         self._others: set[str] = set()
         try:
@@ -168,11 +172,13 @@ class ChangeWatch:
         created = {change.path for change in found if change is not None and change.kind == "created"} - written
         linked = {path for path in created if is_link(os.path.join(self._folder, path))}
         come = {path for path in created - linked if _has_come_whole(os.path.join(self._folder, path))}
-        if come:
+        empty = {change.path for change in found if change is not None and change.is_empty}
+        filled = {path for path in empty if not is_empty_file(os.path.join(self._folder, path))}
+        if come or filled:
             more = self._read()
             come -= {change.path for change in more if change is not None}  # it is being written after all
             found += more
-        return _joined([_linked(change, linked | come) for change in found])
+        return _without_ends([_linked(change, linked | come) for change in found], filled)
 
     def _read(self) -> list[Change | None]:
         found: list[Change | None] = []
@@ -221,12 +227,14 @@ class ChangeWatch:
             return [Change("moved away", path)]
         if event.mask & inotify.DELETE:
             self._unlinked |= self._begun & {path}
+            self._fresh.discard(path)
             return [Change("removed", path)]
         if is_folder or not (event.name and self._is_file(path, is_new=bool(event.mask & inotify.CREATE))):
             return []  # the time of a folder was set, or nothing is kept in such an entry
         if event.mask & inotify.CREATE:
             self._unlinked.discard(path)
             self._begun.add(path)
+            self._fresh.add(path)
             return [Change("created", path)]
         named = self._named(path)
         return [] if named is None else self._in_file(named, is_closed=bool(event.mask & inotify.CLOSE_WRITE))
@@ -265,12 +273,15 @@ class ChangeWatch:
 
     def _in_file(self, path: str, is_closed: bool) -> list[Change]:
         is_unlinked = path in self._unlinked
+        is_empty = path in self._fresh
+        self._fresh.discard(path)
         if is_closed:
             self._begun.discard(path)
             self._unlinked.discard(path)
         else:
             self._begun.add(path)
-        return [] if is_unlinked else [Change("closed" if is_closed else "written", path)]
+        change = Change("closed", path, is_empty) if is_closed else Change("written", path)
+        return [] if is_unlinked else [change]
 
     def _in_parent(self, event: inotify.InotifyEvent) -> list[Change]:
         if event.name != self._name:

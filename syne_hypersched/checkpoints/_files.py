@@ -106,12 +106,12 @@ def is_empty_file(path: str) -> bool:
         return False
 
 
-def is_mark(path: str, is_written: bool) -> bool:
-    """Whether a file that was closed is no part of a checkpoint by itself.
+def is_mark(folder: str, path: str, is_written: bool) -> bool:
+    """Whether a file of a folder that was closed is no part of a checkpoint by itself.
 
     It is an empty one to which nothing was written, or one that a database (SQLite) needs during a transaction.
     """
-    return _OF_DATABASE.search(path) is not None or (not is_written and is_empty_file(path))
+    return _OF_DATABASE.search(path) is not None or (not is_written and is_empty_file(os.path.join(folder, path)))
 
 
 def have_holes(folder: str, paths: Collection[str]) -> bool:

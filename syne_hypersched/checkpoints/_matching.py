@@ -363,7 +363,7 @@ class Matcher:
 
     def _may_be_seen_late(self, state: State, best: Best) -> bool:
         """Whether a state may be that of the best report although it was not known when that was read."""
-        if state.is_split and state.before == best.report:
+        if state.is_split and state.before == best.report and self._rhythm.is_near(state, self._last_report_s):
             return True
         may_be = self.order is Order.EARLY and state.after == best.report - 1 and state is not self._replaced
         return may_be and (state.before >= best.report or self._is_sure or state.is_early)

@@ -300,7 +300,7 @@ class Observer:
             moved = next((other for other in self._moved_open if is_in(path, other)), None)
             if moved is not None:
                 self._finish_moved(moved, before, now)
-            elif change.kind == "closed" and is_mark(os.path.join(self._folder, path), path in self._wrote):
+            elif change.is_empty or (change.kind == "closed" and is_mark(self._folder, path, path in self._wrote)):
                 self._matcher.change(after, before, now, is_save=False)
             else:
                 self._finish(path, began_after, before, now)
@@ -375,15 +375,16 @@ class Observer:
         def is_below(other: str) -> bool:
             return is_in(other, path)
 
+        is_aside, was_there = any(map(is_below, (*self._finished, *self._begun))), any(map(is_below, self._at_start))
         # What was made and moved before it was looked at is not known at all, except by its name.
-        is_aside = any(map(is_below, (*self._finished, *self._begun)))
-        was_there = any(map(is_below, self._at_start))
         is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
         self._finished = {other for other in self._finished if not is_below(other)}
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         self._unannounced.forget(path)
         was_part = is_aside and self.bursts.withdraw(path)
+        if was_part and self.lacking:  # not of this file, which has another name yet
+            self._taken_in_burst = self.lacking.pop()
         if not is_aside:
             self.bursts.set_aside(path)
         self.doubts.forget(path)

@@ -119,3 +119,7 @@ class Rhythm:
         is_near = _NOT_SOON_FACTOR * after_s <= state.latest_s and after_s <= state.soonest_s
         self._num_split = self._num_split + 1 if is_between and is_near else 0
         return self._num_split >= _SPLITS
+
+    def is_near(self, state: State, report_s: float) -> bool:
+        """Whether a checkpoint in whose middle there was a report was complete soon after it (monotonic seconds)."""
+        return _NOT_SOON_FACTOR * (state.ended_s - report_s) <= state.latest_s

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
+from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
@@ -367,16 +368,24 @@ def test_files_that_are_written_aside_and_moved_one_by_one_are_of_one_checkpoint
     assert not seen.matcher._rhythm.is_out_of_step
 
 
-def test_files_with_names_of_chance_are_of_one_checkpoint(seen):
+@pytest.mark.parametrize("is_seen", ["", "made", "written", "made and written"])
+def test_files_with_names_of_chance_are_of_one_checkpoint(seen, is_seen):
     """As those of ``tempfile.mkstemp``, which makes each empty and closes it first."""
     for chance in ("tmpq_x1", "tmp7a_b", "tmpzz_9", "tmp_cdef"):
         for name in ("model", "optimizer", "state"):
             aside = seen.folder / f"{chance}{name[0]}"
             aside.touch()
+            if "made" in is_seen:
+                seen.observer.look()
             aside.write_text("weights")
+            if "written" in is_seen:
+                seen.observer.look()
             os.replace(aside, seen.folder / name)
         seen.observer.look()
         assert not seen.observer.bursts.is_partial
+        if not is_seen:
+            assert seen.observer.lacking == []  # what was taken before is whole
+            seen.observer.mark_taken(read_tree(seen.folder), 1)
         seen.quiet()
         seen.report()
     assert seen.observer.is_complete

@@ -26,16 +26,20 @@ file that is made and removed between two reports was of use only during the wri
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._folders import NumberedFolders
 from syne_hypersched.checkpoints._numbers import (
+    are_same,
     is_missing_part,
     is_of_same_numbers,
     lacks_parts,
+    may_alternate,
+    names_of,
     pattern_of,
+    shape_of,
     starts_again,
+    without,
 )
 from syne_hypersched.checkpoints._path_list import PathList
 
@@ -94,6 +98,9 @@ class Bursts:
         self._head = ""
         #: Whether the present checkpoint was begun by a name that may be that of another part of it.
         self._is_guess = False
+        #: Names of files that were closed twice during one save, and whether there was a pause since the last file.
+        self._reopened: set[str] = set()
+        self._has_rested = False
         #: How many reports in a row were preceded by one part of a whole.
         self._num_single = 0
         #: Whether the last report came in the middle of a whole, so that its other parts were written after it.
@@ -110,8 +117,8 @@ class Bursts:
         if self._lacks_parts or (self._is_guess and len(self._paths) < 2):
             return False
         if self._cycle or self._takes_turns:
-            return bool(self._paths) and _shape(self._paths) == (self._cycle or _shape(self._last_turn))
-        return bool(self._paths) and _are_same(self._paths.names, self._last)
+            return bool(self._paths) and shape_of(self._paths) == (self._cycle or shape_of(self._last_turn))
+        return bool(self._paths) and are_same(self._paths.names, self._last)
 
     @property
     def is_first(self) -> bool:
@@ -133,9 +140,9 @@ class Bursts:
             return not self.is_complete
         if self._gone or self._lacks_parts:
             return True
-        is_odd = bool(self._paths) and self._last is not None and not _are_same(self._paths.names, self._last)
+        is_odd = bool(self._paths) and self._last is not None and not are_same(self._paths.names, self._last)
         # As many files, the last one of which is the same: perhaps two names are used in turn.
-        return is_odd and _shape(self._paths) != self._last_shape and self._num_odd < _MOST_ODD
+        return is_odd and shape_of(self._paths) != self._last_shape and self._num_odd < _MOST_ODD
 
     @property
     def _lacks_parts(self) -> bool:
@@ -156,7 +163,7 @@ class Bursts:
         """Whether a file or folder is the first one of a checkpoint."""
         if not self._paths or self._cycle:
             return not self._paths or self.is_complete
-        if self._lacks_parts and is_missing_part(path, self._paths):
+        if (self._lacks_parts and is_missing_part(path, self._paths)) or self._goes_on_in(path):
             return False
         begins = self._folders.begins(path, self._paths)
         if begins is not None:
@@ -208,12 +215,15 @@ class Bursts:
             self._cycle = None
         self._head = self._head or pattern_of(path)
         begins, is_again = self.begins(path), self._paths[-1:] == [path]
+        if is_again and not (self._has_reported or self._has_rested):
+            self._reopened.add(pattern_of(path))
+        self._has_rested = False
         is_guess = self._last is None and self._is_old(path) and not (path in self._paths or self._starts_again(path))
         second = self._second_of_cycle(path)
         if second:
             begins, self._paths = False, PathList(self._paths[: len(second)])
             self.begin()
-            self._paths, self._cycle, self._is_guess = PathList(second[:-1]), _shape(second), False
+            self._paths, self._cycle, self._is_guess = PathList(second[:-1]), shape_of(second), False
         elif begins and self._is_second(path):
             begins, self._paths = False, PathList(self._last_turn)
             self.begin()
@@ -245,6 +255,20 @@ class Bursts:
             self._paths.old_names = None if self._paths.times(path) > is_added else self._paths.old_names
         return begins
 
+    def rest(self) -> None:
+        """Nothing has happened for a while."""
+        self._has_rested = True
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the last file was closed more than once during other saves."""
+        return bool(self._paths) and not self._has_reported and pattern_of(self._paths[-1]) in self._reopened
+
+    def _goes_on_in(self, path: str) -> bool:
+        """Whether the last file is written to again, by a script that opens it several times during a save."""
+        is_again = self._paths[-1:] == [path] and not (self._has_reported or self._has_rested)
+        return is_again and pattern_of(path) in self._reopened
+
     def _goes_on(self, path: str, num_files: int, last: str) -> bool:
         """Whether a file is the last one of a cycle if, and only if, it has the name of it."""
         return (pattern_of(path) == last) == (len(self._paths) % num_files == num_files - 1)
@@ -252,7 +276,7 @@ class Bursts:
     def _is_second(self, path: str) -> bool:
         """Whether what was written since the report is the second checkpoint, under another name."""
         is_new = self._last is not None or path not in self._paths or self._starts_again(path)
-        return not is_new and bool(self._turn) and _may_alternate([*self._turn, path], self._last_turn)
+        return not is_new and bool(self._turn) and may_alternate([*self._turn, path], self._last_turn)
 
     def _second_of_cycle(self, path: str) -> list[str]:
         """The second checkpoint, if a file ends it that has ended the first one, and no other file was in both."""
@@ -260,7 +284,7 @@ class Bursts:
             return []
         num = self._paths.index(path) + 1
         first, second = self._paths[:num], [*self._paths[num:], path]
-        return second if _may_alternate(second, first) else []
+        return second if may_alternate(second, first) else []
 
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
@@ -269,7 +293,7 @@ class Bursts:
         self._fresh.clear()
         self._paths.old_names = None
         self._is_cut = self._is_cut or (is_certain and self._has_other_names)
-        self._lasting = _without(self._paths.names, self._passing.__contains__)
+        self._lasting = without(self._paths.names, self._passing.__contains__)
         turn, before = self._turn, self._last_turn
         if self._is_tail():
             self._last, self._last_order = Counter(self._paths.names), list(map(pattern_of, self._paths))
@@ -279,19 +303,19 @@ class Bursts:
             self._num_single = self._num_single + 1 if len(turn) == 1 and lacks_parts(turn) else 0
             self._paths = PathList(self._paths[-1:]) if self._num_single == _MOST_SINGLE else self._paths
         self._turn, self._last_turn = PathList(), turn
-        if before and _shape(turn) != _shape(before):
+        if before and shape_of(turn) != shape_of(before):
             self._takes_turns, self._num_turns = False, 0
-        elif before and not self._takes_turns and _may_alternate(turn, before) and _names(turn) != _names(before):
+        elif before and not self._takes_turns and may_alternate(turn, before) and names_of(turn) != names_of(before):
             self._num_turns += 1
             if self._takes_turns is None or self._num_turns >= _TURNS:
-                self._takes_turns, self._last, self._paths = True, _names(before), PathList(turn)
+                self._takes_turns, self._last, self._paths = True, names_of(before), PathList(turn)
 
     def begin(self) -> None:
         """The next file begins another checkpoint."""
         if self._paths or self._gone:
             names = self._paths.names + self._gone.names
-            self._num_odd = self._num_odd + 1 if self._last is not None and not _are_same(names, self._last) else 0
-            self._last_shape = _shape([*self._gone, *self._paths])
+            self._num_odd = self._num_odd + 1 if self._last is not None and not are_same(names, self._last) else 0
+            self._last_shape = shape_of([*self._gone, *self._paths])
             self._last_order = list(map(pattern_of, self._paths))
             self._is_cut = False
             self._last, self._paths, self._num_alone = names, PathList(), 0
@@ -327,13 +351,13 @@ class Bursts:
             self._last = self._last or None
             return
         paths, gone = self._paths, self._paths.within(path)
-        removed, num_left = _names(gone), len(paths) - len(gone)
+        removed, num_left = names_of(gone), len(paths) - len(gone)
         self._cycle = None if gone else self._cycle
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
         brief = {name for name, number in removed.items() if is_brief and number == paths.names[name]}
         if brief:
-            self._lasting = _without(self._lasting, brief.__contains__)
+            self._lasting = without(self._lasting, brief.__contains__)
         left = {name: paths.names[name] - number + self._gone.names[name] for name, number in removed.items()}
         lasting = [other for other in gone if self._lasting[pattern_of(other)] > left[pattern_of(other)]]
         self._is_over = self._is_over or (bool(lasting) and self.is_complete)
@@ -352,45 +376,24 @@ class Bursts:
                 self._gone.discard(other)
 
     def withdraw(self, path: str) -> bool:
-        """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""
-        is_last, gone = any(is_in(other, path) for other in self._paths[-1:]), self._paths.within(path)
+        """Removes a file or folder that was not in its place yet. Returns whether it came since the last report."""
+        gone = self._paths.within(path)
+        is_fresh = bool(gone) and self._fresh.issuperset(gone)
         self._cycle = None if gone else self._cycle
         self._has_reported = self._has_reported or not self._after_report.isdisjoint(gone)
         for known in (self._paths, self._turn, self._since):
             known.discard_in(path)
         pattern = pattern_of(path)
         self._forget({name for name in self._last or () if is_in(name, pattern)})
-        return is_last
+        return is_fresh
 
     def _forget(self, names: set[str]) -> None:
         """Some names were no part of the checkpoint before."""
         if names and self._last is not None:
-            self._last = _without(self._last, names.__contains__)
+            self._last = without(self._last, names.__contains__)
         self._last = self._last or None
 
     def _is_outlasted(self, name: str) -> bool:
         """Whether a name is followed by other names since the last report."""
         names = list(map(pattern_of, self._turn))
         return name in names[:-1] and names[-1] != name
-
-
-def _names(paths: list[str]) -> Counter[str]:
-    return Counter(map(pattern_of, paths))
-
-
-def _are_same(names: Counter[str], others: Counter[str] | None) -> bool:
-    return others is not None and dict.__eq__(names, others)
-
-
-def _without(names: Counter[str], is_no_part: Callable[[str], bool]) -> Counter[str]:
-    return Counter({name: n for name, n in names.items() if not is_no_part(name)})
-
-
-def _shape(paths: list[str]) -> tuple[int, str]:
-    """How many files there are, and the name of the last one."""
-    return len(paths), pattern_of(paths[-1]) if paths else ""
-
-
-def _may_alternate(files: list[str], before: list[str]) -> bool:
-    """Whether as many files were written as before, of which only the last one is the same."""
-    return len(files) == len(before) > 1 and files[-1] == before[-1] and not set(files[:-1]) & set(before[:-1])

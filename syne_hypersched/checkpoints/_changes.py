@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from syne_hypersched.checkpoints import _inotify as inotify
-from syne_hypersched.checkpoints._files import is_link
+from syne_hypersched.checkpoints._files import is_empty_file, is_link, is_other
 from syne_hypersched.checkpoints._inotify import Inotify
+from syne_hypersched.checkpoints._leases import is_being_written
 
 _IN_FOLDER = (
     inotify.CREATE | inotify.MODIFY | inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.DELETE
     | inotify.DONT_FOLLOW | inotify.ONLYDIR
 )  # fmt: skip
+_NO_NAME = re.compile(r"#(\d+)")
 _IN_PARENT = inotify.CREATE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DELETE | inotify.ONLYDIR
 
 
@@ -31,6 +34,9 @@ class Change:
 
     path: str = ""
     """The entry, relative to the folder."""
+
+    is_empty: bool = False
+    """Whether it was closed before anything was written to it."""
 
 
 def split_at_reports(
@@ -77,6 +83,44 @@ def _is_exchange(events: Sequence[inotify.InotifyEvent]) -> bool:
     return is_twice and places[0] == places[3] and places[1] == places[2] and events[0].cookie == events[1].cookie
 
 
+def _has_come_whole(path: str) -> bool:
+    """Whether a new file has a content, and nobody writes to it: it is the second name of a file that had another one.
+
+    The kernel tells of that before it tells of what is written, so that this must be asked before the next events are
+    read.
+    """
+    return not is_empty_file(path) and os.path.isfile(path) and not is_being_written(path)
+
+
+def _linked(change: Change | None, linked: Collection[str]) -> Change | None:
+    is_linked = change is not None and change.kind == "created" and change.path in linked
+    return Change("linked", change.path) if change is not None and is_linked else change
+
+
+def _without_ends(changes: Sequence[Change | None], filled: Collection[str]) -> list[Change | None]:
+    """Changes without the end of what is made empty, closed, and written after all, as a temporary file may be.
+
+    Other files that are ``filled`` were so in a way of which the kernel does not tell.
+    """
+    left: list[Change | None] = []
+    #: Kind of the change of each path after the present one.
+    following: dict[str, str] = {}
+    for change in reversed(changes):
+        if change is not None:
+            if change.is_empty and following.get(change.path) == "written":
+                continue
+            following[change.path] = change.kind
+            if change.is_empty and change.path in filled:
+                change = Change("closed", change.path)
+        left.append(change)
+    return left[::-1]
+
+
+def _is_other(entry: os.DirEntry[str]) -> bool:
+    """As :func:`is_other`, without asking the kernel."""
+    return not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink())
+
+
 class ChangeWatch:
     """Watches a checkpoint folder, which need not exist yet, with all folders in it, and a log.
 
@@ -102,6 +146,10 @@ class ChangeWatch:
         #: Files that are being written, and those of them that were removed: what happens to these is of no interest.
         self._begun: set[str] = set()
         self._unlinked: set[str] = set()
+        #: Files that were made, and neither written to nor closed.
+        self._fresh: set[str] = set()
+        #: Pipes, sockets and devices.
+        self._others: set[str] = set()
         try:
             os.close(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._log_watch = self._inotify.add(log, inotify.MODIFY)
@@ -118,6 +166,21 @@ class ChangeWatch:
 
     def read(self) -> list[Change | None]:
         """The changes since the last call, in order; ``None`` stands for an addition to the log."""
+        found = self._read()
+        # A file may have got its second name after it was written.
+        written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
+        created = {change.path for change in found if change is not None and change.kind == "created"} - written
+        linked = {path for path in created if is_link(os.path.join(self._folder, path))}
+        come = {path for path in created - linked if _has_come_whole(os.path.join(self._folder, path))}
+        empty = {change.path for change in found if change is not None and change.is_empty}
+        filled = {path for path in empty if not is_empty_file(os.path.join(self._folder, path))}
+        if come or filled:
+            more = self._read()
+            come -= {change.path for change in more if change is not None}  # it is being written after all
+            found += more
+        return _without_ends([_linked(change, linked | come) for change in found], filled)
+
+    def _read(self) -> list[Change | None]:
         found: list[Change | None] = []
         events = self._inotify.read()
         if events and events[-1].mask & inotify.MOVED_TO:
@@ -141,14 +204,7 @@ class ChangeWatch:
             for watch in folders:
                 self._inotify.remove(watch)
         self._leaving.clear()
-        # A file may have got its second name after it was written.
-        written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
-        return [self._made_of(change, written) for change in found]
-
-    def _made_of(self, change: Change | None, written: Collection[str]) -> Change | None:
-        if change is None or change.kind != "created" or change.path in written:
-            return change
-        return Change("linked", change.path) if is_link(os.path.join(self._folder, change.path)) else change
+        return found
 
     def _in_folder(self, event: inotify.InotifyEvent) -> list[Change]:
         parent = self._paths[event.watch]
@@ -159,6 +215,7 @@ class ChangeWatch:
         if event.mask & inotify.CREATE and is_folder:
             return self._enter(f"{path}/")
         if event.mask & inotify.MOVED_TO:
+            self._others.discard(path)
             if is_folder:
                 for watch, below in self._leaving.pop(event.cookie, {}).items():
                     self._paths[watch] = f"{path}/{below}"
@@ -170,12 +227,23 @@ class ChangeWatch:
             return [Change("moved away", path)]
         if event.mask & inotify.DELETE:
             self._unlinked |= self._begun & {path}
+            self._fresh.discard(path)
             return [Change("removed", path)]
+        if is_folder or not (event.name and self._is_file(path, is_new=bool(event.mask & inotify.CREATE))):
+            return []  # the time of a folder was set, or nothing is kept in such an entry
         if event.mask & inotify.CREATE:
             self._unlinked.discard(path)
             self._begun.add(path)
+            self._fresh.add(path)
             return [Change("created", path)]
-        return self._in_file(path, is_closed=bool(event.mask & inotify.CLOSE_WRITE))
+        named = self._named(path)
+        return [] if named is None else self._in_file(named, is_closed=bool(event.mask & inotify.CLOSE_WRITE))
+
+    def _is_file(self, path: str, is_new: bool) -> bool:
+        """Whether an entry is a file or link, rather than a pipe, socket or device; asked when it is new."""
+        if is_new:
+            (self._others.add if is_other(os.path.join(self._folder, path)) else self._others.discard)(path)
+        return path not in self._others
 
     def _exchange(
         self, left: inotify.InotifyEvent, came: inotify.InotifyEvent, _: object, last: inotify.InotifyEvent
@@ -192,14 +260,28 @@ class ChangeWatch:
             self._add(f"{self._paths.get(last.watch) or ''}{last.name}/")
         return changes
 
+    def _named(self, path: str) -> str | None:
+        """The name of a file that was made without one, and is told of by its inode; None: it has none."""
+        number = _NO_NAME.fullmatch(os.path.basename(path))
+        if number is None or os.path.lexists(os.path.join(self._folder, path)):
+            return path
+        for other in self._begun:
+            with contextlib.suppress(OSError):
+                if os.lstat(os.path.join(self._folder, other)).st_ino == int(number[1]):
+                    return other
+        return None
+
     def _in_file(self, path: str, is_closed: bool) -> list[Change]:
         is_unlinked = path in self._unlinked
+        is_empty = path in self._fresh
+        self._fresh.discard(path)
         if is_closed:
             self._begun.discard(path)
             self._unlinked.discard(path)
         else:
             self._begun.add(path)
-        return [] if is_unlinked else [Change("closed" if is_closed else "written", path)]
+        change = Change("closed", path, is_empty) if is_closed else Change("written", path)
+        return [] if is_unlinked else [change]
 
     def _in_parent(self, event: inotify.InotifyEvent) -> list[Change]:
         if event.name != self._name:
@@ -223,7 +305,7 @@ class ChangeWatch:
                 with contextlib.suppress(OSError):  # it is gone again
                     if entry.is_dir(follow_symlinks=False):
                         files += [(self._written_ns(file), file) for file in self._files(f"{path}{entry.name}/")]
-                    else:
+                    elif f"{path}{entry.name}" not in self._others:
                         files.append((entry.stat(follow_symlinks=False).st_mtime_ns, f"{path}{entry.name}"))
         return [file for _, file in sorted(files)]
 
@@ -259,8 +341,10 @@ class ChangeWatch:
             watch = self._inotify.add(folder, _IN_FOLDER)
             self._paths[watch] = path
             watches.add(watch)
-            with os.scandir(folder) as entries:
-                below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            with os.scandir(folder) as found:
+                entries = list(found)
+            below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            self._others |= {f"{path}{entry.name}" for entry in entries if _is_other(entry)}
             for name in below:
                 watches |= self._add(f"{path}{name}/")
         except OSError as error:

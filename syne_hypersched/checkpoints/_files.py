@@ -16,6 +16,7 @@ from typing import NamedTuple
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
 _OF_ELASTIC_RUN = re.compile(r"checkpoint-\d{9}")
+_OF_DATABASE = re.compile(r".-(journal|wal|shm)$")
 _IN_ELASTIC_RUN = re.compile(r"(.*/)?checkpoint-\d{9}(?=/)")
 
 #: ``ioctl`` that makes a copy of a file which shares its blocks (Btrfs, XFS, bcachefs, ZFS).
@@ -105,6 +106,14 @@ def is_empty_file(path: str) -> bool:
         return False
 
 
+def is_mark(folder: str, path: str, is_written: bool) -> bool:
+    """Whether a file of a folder that was closed is no part of a checkpoint by itself.
+
+    It is an empty one to which nothing was written, or one that a database (SQLite) needs during a transaction.
+    """
+    return _OF_DATABASE.search(path) is not None or (not is_written and is_empty_file(os.path.join(folder, path)))
+
+
 def have_holes(folder: str, paths: Collection[str]) -> bool:
     """Whether some files of a folder are gone, or have places that were never written to."""
     try:
@@ -121,6 +130,15 @@ def is_link(path: str) -> bool:
     except OSError:
         return False
     return stat.S_ISLNK(status.st_mode) or status.st_nlink > 1
+
+
+def is_other(path: str) -> bool:
+    """Whether an entry is neither a file nor a folder nor a symbolic link: a pipe, a socket or a device."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
 def linked(folder: str, path: str) -> frozenset[str]:

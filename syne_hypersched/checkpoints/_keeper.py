@@ -271,6 +271,7 @@ class GenerationKeeper:
 
     def _settle(self) -> None:
         self._observer.is_open = False
+        self._observer.bursts.rest()
         self._matcher.settle()
         self._tell_news()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 _DIGITS = re.compile(r"\d+")
 _PART = re.compile(r"(\d+)[-_ ]of[-_ ](\d+)")
@@ -63,3 +63,25 @@ def whole_of(path: str) -> tuple[str, int] | None:
 
 def _numbers_of(path: str) -> list[int]:
     return [int(number) for number in _DIGITS.findall(path)]
+
+
+def names_of(paths: list[str]) -> Counter[str]:
+    return Counter(map(pattern_of, paths))
+
+
+def are_same(names: Counter[str], others: Counter[str] | None) -> bool:
+    return others is not None and dict.__eq__(names, others)
+
+
+def without(names: Counter[str], is_no_part: Callable[[str], bool]) -> Counter[str]:
+    return Counter({name: n for name, n in names.items() if not is_no_part(name)})
+
+
+def shape_of(paths: list[str]) -> tuple[int, str]:
+    """How many files there are, and the name of the last one."""
+    return len(paths), pattern_of(paths[-1]) if paths else ""
+
+
+def may_alternate(files: list[str], before: list[str]) -> bool:
+    """Whether as many files were written as before, of which only the last one is the same."""
+    return len(files) == len(before) > 1 and files[-1] == before[-1] and not set(files[:-1]) & set(before[:-1])

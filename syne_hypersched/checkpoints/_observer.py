@@ -11,7 +11,7 @@ from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch, read_with_size, split_at_reports
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
-from syne_hypersched.checkpoints._files import Tree, come, is_empty_file, is_in, is_of_elastic_run, read_tree
+from syne_hypersched.checkpoints._files import Tree, come, is_in, is_mark, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
@@ -116,7 +116,7 @@ class Observer:
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
-        return self.bursts.is_complete and not (self._begun or self._aside or self.made)
+        return self.bursts.is_complete and not (self._begun or self._aside or self.made or self.bursts.may_go_on)
 
     @property
     def is_first(self) -> bool:
@@ -228,7 +228,8 @@ class Observer:
         for raw in reports:
             self.begin(self._unannounced.begun_before(self.log.printed_at(raw), self._begun), now)
             since_s = min(now, self.log.printed_s(raw, self._looked_s))
-            self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain)
+            is_split = is_certain and self.bursts.is_partial and not (self._begun or open_now or self._aside)
+            self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain, is_split)
             self.bursts.report(is_certain)
             self.habits.report()
             self._finished.clear()
@@ -299,10 +300,8 @@ class Observer:
             moved = next((other for other in self._moved_open if is_in(path, other)), None)
             if moved is not None:
                 self._finish_moved(moved, before, now)
-            elif (
-                change.kind == "closed" and path not in self._wrote and is_empty_file(os.path.join(self._folder, path))
-            ):
-                self._matcher.change(after, before, now, is_save=False)  # a mark
+            elif change.is_empty or (change.kind == "closed" and is_mark(self._folder, path, path in self._wrote)):
+                self._matcher.change(after, before, now, is_save=False)
             else:
                 self._finish(path, began_after, before, now)
             self._wrote.discard(path)
@@ -358,7 +357,8 @@ class Observer:
         is_expected = self.bursts.expects(path)
         begins = not was_lost and self.bursts.add(path)
         if begins:
-            self._finished = {path}
+            # What was written aside before is moved one by one.
+            self._finished = {path} if move is None else self._finished | {path}
         elif self._taken_in_burst is not None and not was_lost:
             self.lacking.append(self._taken_in_burst)
         self._parts[path], self._taken_in_burst = after, None
@@ -375,14 +375,16 @@ class Observer:
         def is_below(other: str) -> bool:
             return is_in(other, path)
 
+        is_aside, was_there = any(map(is_below, (*self._finished, *self._begun))), any(map(is_below, self._at_start))
         # What was made and moved before it was looked at is not known at all, except by its name.
-        is_aside = any(map(is_below, (*self._finished, *self._begun)))
-        was_there = any(map(is_below, self._at_start))
         is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
+        self._finished = {other for other in self._finished if not is_below(other)}
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         self._unannounced.forget(path)
         was_part = is_aside and self.bursts.withdraw(path)
+        if was_part and self.lacking:  # not of this file, which has another name yet
+            self._taken_in_burst = self.lacking.pop()
         if not is_aside:
             self.bursts.set_aside(path)
         self.doubts.forget(path)

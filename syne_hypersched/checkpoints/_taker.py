@@ -116,7 +116,8 @@ class Taker:
             except OSError as error:
                 observer.look()
                 has_changed = (observer.num_changes, observer.num_log_changes) != (num_changes, num_log_changes)
-                if has_changed or is_changing():
+                # Of a time that is set, as when a file was copied with it, there is no event.
+                if has_changed or is_changing() or read_tree(self._spec.folder) != live:
                     return False
                 self._fail(f"a generation of the checkpoint could not be taken: {error}")
                 return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable
 
 #: The kernel has begun to end the process (``PF_EXITING`` in ``include/linux/sched.h``).
@@ -34,6 +35,8 @@ def open_for_writing(pids: Iterable[int], folder: str) -> frozenset[str]:
 
 
 def _writes(pid: int, number: str) -> bool:
+    if not stat.S_ISREG(os.stat(f"/proc/{pid}/fd/{number}").st_mode):
+        return False  # a pipe or a device
     with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
         flags = next((line.split()[1] for line in file if line.startswith(b"flags:")), b"0")
     return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY

@@ -485,3 +485,24 @@ def test_what_may_be_of_two_checkpoints_is_not_the_only_one(paths):
     assert not bursts.is_only_one
     add(bursts, *paths)
     assert not bursts.is_only_one
+
+
+def test_a_script_that_opens_a_file_twice_during_a_save_may_open_it_once_more():
+    """As where a second library adds to the file of the first one."""
+    bursts = Bursts()
+    add(bursts, "model", "model", "|")
+    assert not bursts.may_go_on
+    assert add(bursts, "model") == [True]
+    assert bursts.may_go_on
+    assert add(bursts, "model") == [False]
+    bursts.report()
+    assert bursts.is_complete
+    assert not bursts.may_go_on  # it has reported since
+
+
+def test_a_file_that_is_written_again_after_a_pause_is_another_checkpoint():
+    bursts = Bursts()
+    bursts.add("model")
+    bursts.rest()
+    assert bursts.add("model")
+    assert not bursts.may_go_on

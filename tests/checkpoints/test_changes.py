@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,48 @@ def test_who_only_reads_changes_nothing(watched):
     assert watched.seen() == []
 
 
+def test_who_sets_the_time_of_a_folder_writes_no_file(watched):
+    """As tar and rsync do when they have filled it."""
+    (watched.folder / "step-1").mkdir()
+    watched.write("step-1/model")
+    watched.seen()
+    for folder in (watched.folder / "step-1", watched.folder):
+        status = folder.stat()
+        os.utime(folder, ns=(status.st_atime_ns, 10**18))
+        subprocess.run(["tar", "xf", "-", "-C", folder], input=_archive_of_a_folder(), check=True)
+    assert watched.seen() == []
+
+
+def _archive_of_a_folder():
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        entry = tarfile.TarInfo(".")
+        entry.type, entry.mtime, entry.mode = tarfile.DIRTYPE, 10**9, 0o700
+        archive.addfile(entry)
+    return content.getvalue()
+
+
+def test_pipes_and_sockets_hold_nothing(watched):
+    os.mkfifo(watched.folder / "pipe")
+    with open(watched.folder / "pipe", "w+b", buffering=0) as pipe, socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(watched.folder / "socket"))
+        pipe.write(b"order")
+    assert watched.seen() == []
+    (watched.folder / "pipe").unlink()
+    watched.seen()
+    watched.write("pipe")
+    assert watched.seen() == of("pipe")
+
+
+def test_a_pipe_that_was_there_before_holds_nothing(tmp_path, make_watched):
+    (tmp_path / "checkpoints").mkdir()
+    os.mkfifo(tmp_path / "checkpoints" / "pipe")
+    watched = make_watched()
+    with open(watched.folder / "pipe", "w+b", buffering=0) as pipe:
+        pipe.write(b"order")
+    assert watched.seen() == []
+
+
 def test_a_file_is_moved_and_removed(watched):
     watched.write("model.new")
     os.replace(watched.folder / "model.new", watched.folder / "model")
@@ -111,6 +156,33 @@ def test_a_file_that_gets_a_second_name_soon_after_it_was_written_is_no_link(wat
     watched.write("model.new")
     os.link(watched.folder / "model.new", watched.folder / "model")
     assert watched.seen() == [*of("model.new"), ("linked", "model")]
+
+
+def test_a_file_that_has_lost_its_first_name_has_come_whole(watched, tmp_path):
+    """As where a new file replaces another one by a link and a removal."""
+    (tmp_path / "aside").write_text("x")
+    os.link(tmp_path / "aside", watched.folder / "model")
+    (tmp_path / "aside").unlink()
+    assert watched.seen() == [("linked", "model")]
+
+
+def test_a_file_without_a_name_has_come_when_it_is_closed(watched):
+    file = os.open(watched.folder, os.O_TMPFILE | os.O_WRONLY)
+    os.write(file, b"x")
+    os.link(f"/proc/self/fd/{file}", watched.folder / "model", src_dir_fd=file, follow_symlinks=True)
+    assert watched.seen() == [("created", "model")]
+    os.close(file)
+    assert watched.seen() == [("closed", "model")]
+
+
+def test_a_file_that_is_made_empty_and_written_then_is_one_file(watched):
+    """As by ``tempfile.mkstemp``."""
+    (watched.folder / "tmp1").touch()
+    watched.write("tmp1")
+    watched.write("tmp1")
+    assert watched.seen() == [*of("tmp1"), ("written", "tmp1"), ("closed", "tmp1")]
+    (watched.folder / "mark").touch()
+    assert watched.seen() == [("created", "mark"), ("closed", "mark")]
 
 
 def test_files_in_folders_in_it_are_seen(watched):

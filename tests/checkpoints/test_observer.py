@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import time
 
 import pytest
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
+from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
@@ -340,3 +343,67 @@ def test_a_report_was_printed_when_the_log_was_written_to_unless_more_follows(se
     seen.report()
     log.size()
     assert log.printed_s(first, looked_s=5.0) == 5.0
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_files_that_are_written_aside_and_moved_one_by_one_are_of_one_checkpoint(seen, is_late):
+    """The folder in which they are written is new, so that nobody has seen them there the first time."""
+    names = ("model", "optimizer", "state")
+    for epoch in range(1, 5):
+        if is_late:
+            seen.report()
+        (seen.folder / "aside").mkdir(exist_ok=True)
+        for name in names:
+            (seen.folder / "aside" / name).write_text("weights")
+        if epoch > 1:
+            seen.observer.look()
+        for name in names:
+            os.replace(seen.folder / "aside" / name, seen.folder / name)
+        seen.observer.look()
+        assert epoch == 1 or seen.observer.is_complete
+        seen.quiet()
+        if not is_late:
+            seen.report()
+    assert seen.bounds == ((4, 4) if is_late else (3, 3))
+    assert not seen.matcher._rhythm.is_out_of_step
+
+
+@pytest.mark.parametrize("is_seen", ["", "made", "written", "made and written"])
+def test_files_with_names_of_chance_are_of_one_checkpoint(seen, is_seen):
+    """As those of ``tempfile.mkstemp``, which makes each empty and closes it first."""
+    for chance in ("tmpq_x1", "tmp7a_b", "tmpzz_9", "tmp_cdef"):
+        for name in ("model", "optimizer", "state"):
+            aside = seen.folder / f"{chance}{name[0]}"
+            aside.touch()
+            if "made" in is_seen:
+                seen.observer.look()
+            aside.write_text("weights")
+            if "written" in is_seen:
+                seen.observer.look()
+            os.replace(aside, seen.folder / name)
+        seen.observer.look()
+        assert not seen.observer.bursts.is_partial
+        if not is_seen:
+            assert seen.observer.lacking == []  # what was taken before is whole
+            seen.observer.mark_taken(read_tree(seen.folder), 1)
+        seen.quiet()
+        seen.report()
+    assert seen.observer.is_complete
+    assert seen.bounds == (3, 3)
+    assert not seen.matcher._rhythm.is_out_of_step
+
+
+def test_what_a_database_needs_during_a_transaction_is_no_part_of_a_checkpoint(seen):
+    for epoch in range(1, 4):
+        with contextlib.closing(sqlite3.connect(seen.folder / "state.db")) as database:
+            database.execute("create table if not exists weights (value)")
+            database.execute("insert into weights values (?)", [epoch])
+            seen.observer.look()
+            database.commit()
+        seen.observer.look()
+        assert not seen.observer.bursts.is_partial
+        seen.quiet()
+        seen.report()
+    assert seen.observer.is_complete
+    assert seen.bounds == (2, 2)
+    assert not seen.matcher._rhythm.is_out_of_step

@@ -119,6 +119,17 @@ def test_a_save_that_has_waited_was_begun_before_what_is_reported_from_then_on(t
     assert trial.observer._begun == {}
 
 
+def test_a_file_whose_time_is_set_while_it_is_copied_is_copied_again_at_once(trial, monkeypatch):
+    """As by ``shutil.copy2``, when it has closed the copy."""
+    trial.save("epoch 1")
+    trial.after_leases(lambda: os.utime(trial.folder / "model", (1.0, 1.0)))
+    assert not trial.taker.take()
+    assert (trial.taker.error, trial.taker.retry_at, trial.kept()) == ("", 0.0, [])
+    monkeypatch.undo()
+    assert trial.taker.take()
+    assert trial.kept() == [{"model": "epoch 1"}]
+
+
 def test_without_leases_a_copy_is_thrown_away_if_the_script_writes_again(trial, monkeypatch):
     monkeypatch.setattr(leases_module, "_is_on_network", lambda _: True)
     trial.save("epoch 1")

@@ -42,6 +42,12 @@ def test_who_only_reads_does_not_write(child, folder):
     assert writing(child, folder) == set()
 
 
+def test_a_pipe_is_no_file(child, folder):
+    os.mkfifo(f"{folder}/pipe")
+    child.do(f"pipe = open({folder + '/pipe'!r}, 'r+b', buffering=0)")
+    assert writing(child, folder) == set()
+
+
 def test_only_files_below_the_folder_count(child, folder):
     os.mkdir(f"{folder}-before")
     child.do(f"file = open({folder + '-before/model'!r}, 'w')")

@@ -18,6 +18,7 @@ from typing import Any
 
 from syne_hypersched.launch._learning import ImportRecord, SlowImport, library_folders, modules_to_learn
 from syne_hypersched.launch._linux import die_with_parent
+from syne_hypersched.launch._postponed import postpone_effects
 from syne_hypersched.launch._spec import LaunchSpec, LineBuffer, encode
 from syne_hypersched.launch._trial_import import FAILS, import_all, import_or_say_why_not
 
@@ -167,6 +168,7 @@ class Nursery:
     def _import_and_serve(self, control: socket.socket) -> None:
         """In the fork. Returns never, but a script that the server forks leaves it by an exception."""
         began = time.monotonic()
+        postpone_effects()
         failed = import_all(self._modules, self._named, import_or_say_why_not)
         if failed is None:
             learnt = {"event": "learnt", "modules": self._modules, "seconds": time.monotonic() - began}

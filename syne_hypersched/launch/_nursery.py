@@ -108,7 +108,9 @@ class Nursery:
         self._launch = launch
         self._num_launches += 1
         env = spec.ranks[0].env
-        self._named |= {name for name in env.keys() | self._base_env.keys() if env.get(name) != self._base_env.get(name)}
+        self._named |= {
+            name for name in env.keys() | self._base_env.keys() if env.get(name) != self._base_env.get(name)
+        }
         self._record.clear()
         self._imports, self._is_looked_at = (), False
         return self._record

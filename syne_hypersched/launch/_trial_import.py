@@ -27,7 +27,7 @@ _OF_THE_USER = frozenset({"HOME", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "US
 
 
 class _ReadingEnviron(os._Environ):  # type: ignore[type-arg]
-    """``os.environ`` while modules are imported: notes the variables that are asked for, whether they are set or not."""
+    """``os.environ`` while modules are imported: notes the variables that are asked for, set or not."""
 
     asked: ClassVar[set[str]] = set()
 

@@ -40,7 +40,7 @@ COMMON_GROUND = {
     "_storing": {"_tables"},
     "_tables": set(),
     "_version": set(),
-    "_view": set(),
+    "_view": {"_terminal_text"},
     "_terminal_text": set(),
     "_wording": {"_terminal_text"},
     "checkpoint_folder": {"_disk", "filenames"},

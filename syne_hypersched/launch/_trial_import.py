@@ -38,7 +38,7 @@ class _ReadingEnviron(os._Environ):  # type: ignore[type-arg]
 
     def copy(self) -> dict[str, str]:
         """A copy, for the environment of another process: nothing is read."""
-        return dict(zip(self, map(self.decodevalue, self._data.values()), strict=True))
+        return dict(zip(self, map(self.decodevalue, vars(self)["_data"].values()), strict=True))
 
 
 @contextlib.contextmanager

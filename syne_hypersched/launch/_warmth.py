@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -85,7 +86,12 @@ def searched_first(script: str, env: Mapping[str, str], cwd: str | None) -> list
     """The folders that a new interpreter searches for modules before its own library."""
     folders = [] if env.get("PYTHONSAFEPATH") else [os.path.dirname(os.path.realpath(script))]
     path = env.get("PYTHONPATH")
-    return folders + [os.path.join(cwd or os.getcwd(), entry) for entry in (path.split(os.pathsep) if path else ())]
+    if not path:
+        return folders
+    if cwd is None:
+        with contextlib.suppress(FileNotFoundError):  # it was removed
+            cwd = os.getcwd()
+    return folders + [os.path.join(cwd or "", entry) for entry in path.split(os.pathsep)]
 
 
 def hidden_module(folder: str, loaded: Mapping[str, ModuleType], own: Collection[str]) -> str | None:

@@ -73,6 +73,13 @@ def test_the_folders_that_come_first(tmp_path):
     assert searched_first(script, {"PYTHONPATH": ":lib:/x"}, "/work") == [there, "/work/", "/work/lib", "/x"]
 
 
+def test_the_folders_of_a_working_directory_that_was_removed(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert searched_first("/x/train.py", {"PYTHONPATH": "lib:/y"}, None) == ["/x", "lib", "/y"]
+
+
 def test_variables_of_libraries():
     named = [
         "OMP_PROC_BIND",

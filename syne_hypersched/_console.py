@@ -24,7 +24,7 @@ _PARAMETER = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)*) must ")
 
 def drop_output() -> None:
     """From now on the standard output goes nowhere, since nobody reads it any more."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         _lead_nowhere(sys.stdout.fileno())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 #: Colours, movements of the cursor, titles and links, as terminals know them.
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -15,6 +16,14 @@ _TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067
 _RIGHT_TO_LEFT = frozenset(("R", "AL"))
 #: Between these, a text has a direction of its own, which changes nothing around it.
 _BEGIN, _END = "\u2068", "\u2069"
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is a terminal; not if there is none, if it is closed, or if it is an object that cannot say."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def shown(value: object) -> str:

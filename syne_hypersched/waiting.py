@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from syne_tune.results_callback import ExtraResultsComposer, StoreResultsCallback
@@ -11,6 +12,7 @@ from syne_tune.tuning_status import TuningStatus
 
 from syne_hypersched import checks
 from syne_hypersched._first_use import check_has_begun_here
+from syne_hypersched._misplaced_reports import hint_of_misplaced_reports
 from syne_hypersched._short_table import shorten_table
 from syne_hypersched._storing import store_at_end, store_elsewhere, store_or_warn, store_safely
 from syne_hypersched._view import show_by_default
@@ -60,21 +62,29 @@ class Wait:
         """
         if self._asked_s is not None and self._tuner is not None:
             if sys.exc_info()[1] is None:
-                warn_if_silent(self._tuner.tuning_status)
+                warn_if_silent(self._tuner.tuning_status, self._tuner.tuner_path)
             self._tuner.sleep_time, self._asked_s = self._asked_s, None
         tuner, self._to_store = self._to_store, None
         if tuner is not None:
             store_at_end(tuner)
 
 
-def warn_if_silent(status: TuningStatus) -> None:
-    """Warns if trials have run and none has reported: the tuner says nothing of it. Failures are told by others."""
+def warn_if_silent(status: TuningStatus, path: Path) -> None:
+    """Warns if trials have run and none has reported: the tuner says nothing of it. Failures are told by others.
+
+    Parameters
+    ----------
+    status
+        The tuner's.
+    path
+        Folder of the experiment.
+    """
     if status.num_trials_started and not status.num_trials_failed and not status.overall_metric_statistics.count:
         logger.warning(
             "No trial has reported in the %.4g s of the tuning, so there is no result: %s started. A tuning must last "
             "longer than the script takes to start and to report for the first time. Have the script report earlier or "
-            "more often, with syne_tune.Reporter, or give it more time.",
-            status.wallclock_time, counted(status.num_trials_started, "trial"),
+            "more often, with syne_tune.Reporter, or give it more time.%s",
+            status.wallclock_time, counted(status.num_trials_started, "trial"), hint_of_misplaced_reports(path / "0"),
         )  # fmt: skip
 
 

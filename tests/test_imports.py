@@ -30,6 +30,7 @@ COMMON_GROUND = {
     "_lazy": set(),
     "_log_tail": {"_report_lines"},
     "_metadata": {"_json_files"},
+    "_misplaced_reports": {"_report_lines", "filenames"},
     "_moments": set(),
     "_picture_text": {"_terminal_text"},
     "_report_lines": set(),
@@ -39,7 +40,7 @@ COMMON_GROUND = {
     "_storing": {"_tables"},
     "_tables": set(),
     "_version": set(),
-    "_view": set(),
+    "_view": {"_terminal_text"},
     "_terminal_text": set(),
     "_wording": {"_terminal_text"},
     "checkpoint_folder": {"_disk", "filenames"},
@@ -50,7 +51,7 @@ COMMON_GROUND = {
     "rungs": {"_sorted_floats", "checks"},
     "stability": set(),
     "variables": set(),
-    "waiting": {"_first_use", "_short_table", "_storing", "_view", "_wording", "checks"},
+    "waiting": {"_first_use", "_misplaced_reports", "_short_table", "_storing", "_view", "_wording", "checks"},
 }
 #: The rooms, from the bottom to the top, and which others each may import.
 MAY_IMPORT = {

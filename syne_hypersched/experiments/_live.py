@@ -20,7 +20,7 @@ from syne_tune.util import experiment_path, metric_name_mode
 from syne_hypersched import checks
 from syne_hypersched._console import drop_output
 from syne_hypersched._extras import needs_extra
-from syne_hypersched._terminal_text import plain_log, shown_lines
+from syne_hypersched._terminal_text import is_terminal, plain_log, shown_lines
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, metric_names_of
 from syne_hypersched.experiments._notebook import NotebookDisplay, in_notebook
 from syne_hypersched.experiments._panel import render_panel, render_result
@@ -225,11 +225,11 @@ class QuietTunerLogger(TunerLogger):
     """
 
     def __init__(self) -> None:
-        super().__init__(use_colors=sys.stdout.isatty(), use_emojis=False)
+        super().__init__(use_colors=is_terminal(sys.stdout), use_emojis=False)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # The tuner is stored with it, and may go on where there is no terminal.
-        self.__dict__ |= {**state, "use_colors": sys.stdout.isatty()}
+        self.__dict__ |= {**state, "use_colors": is_terminal(sys.stdout)}
 
     def _say_nothing(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -271,7 +271,7 @@ def add_live_view(tuner: Tuner) -> None:
 
 
 def _can_show_panel() -> bool:
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         return False
     try:
         import rich.live  # noqa: F401

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syne_hypersched import checks
 from syne_hypersched._console import cannot, run_command
-from syne_hypersched._terminal_text import shown, shown_lines
+from syne_hypersched._terminal_text import is_terminal, shown, shown_lines
 from syne_hypersched._wording import configuration_text, counted, metric_text, seconds_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
@@ -165,7 +165,7 @@ def _draw(run: Run, figure_path: Path | None) -> str:
 
 def terminal_columns() -> int | None:
     """Columns of the terminal that the standard output is; None if it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 def print_report(

@@ -18,6 +18,7 @@ from typing import Any
 
 from syne_hypersched.launch._learning import ImportRecord, SlowImport, library_folders, modules_to_learn
 from syne_hypersched.launch._linux import die_with_parent
+from syne_hypersched.launch._postponed import postpone_effects
 from syne_hypersched.launch._spec import LaunchSpec, LineBuffer, encode
 from syne_hypersched.launch._trial_import import FAILS, import_all, import_or_say_why_not
 
@@ -106,7 +107,10 @@ class Nursery:
             return None
         self._launch = launch
         self._num_launches += 1
-        self._named |= spec.ranks[0].env.keys() - self._base_env.keys()
+        env = spec.ranks[0].env
+        self._named |= {
+            name for name in env.keys() | self._base_env.keys() if env.get(name) != self._base_env.get(name)
+        }
         self._record.clear()
         self._imports, self._is_looked_at = (), False
         return self._record
@@ -167,6 +171,7 @@ class Nursery:
     def _import_and_serve(self, control: socket.socket) -> None:
         """In the fork. Returns never, but a script that the server forks leaves it by an exception."""
         began = time.monotonic()
+        postpone_effects()
         failed = import_all(self._modules, self._named, import_or_say_why_not)
         if failed is None:
             learnt = {"event": "learnt", "modules": self._modules, "seconds": time.monotonic() - began}

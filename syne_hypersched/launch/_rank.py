@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from syne_hypersched.launch._linux import die_with_parent
+from syne_hypersched.launch._postponed import start_without_effects
 from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchSpec, RankSpec
 from syne_hypersched.launch._threads import set_thread_numbers
@@ -87,6 +88,7 @@ def _reset_libraries() -> None:
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.seek(0)
+    start_without_effects()
     for name in ("lightning.fabric.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
         ranks = sys.modules.get(name)
         if ranks is not None and hasattr(ranks, "_get_rank"):

@@ -27,6 +27,7 @@ from syne_hypersched.launch._end import register_end, spare_loaded_modules
 from syne_hypersched.launch._learning import record_imports
 from syne_hypersched.launch._linux import adopt_orphans, use_huge_pages
 from syne_hypersched.launch._nursery import Nursery
+from syne_hypersched.launch._postponed import postpone_effects, watch_postponed
 from syne_hypersched.launch._rank import before_the_script
 from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
@@ -87,6 +88,8 @@ class Server:
         """Imports ``modules``; tells the tuner which ones cannot be imported, which is left to the script."""
         started = time.monotonic()
         register_end()
+        if modules:
+            postpone_effects()
         for module in modules:
             threads, before = ThreadsHere.look(), len(sys.modules)
             try:
@@ -114,6 +117,7 @@ class Server:
     def serve(self) -> None:
         """Serves until the tuner closes the socket or dies, then drains all launches and returns."""
         watch_thread_variables()
+        watch_postponed()
         spare_loaded_modules()
         gc.collect()
         gc.freeze()  # children share the memory of objects that the collector does not touch

@@ -2,8 +2,8 @@
 
 BLAS and OpenMP libraries read variables such as ``OMP_NUM_THREADS`` when they are loaded. In a fork of the preloading
 server they are loaded already, so their numbers are set as if they were loaded in the fork: at its start, and again
-when the script imports the Python package that loads the library, for variables that the script has changed by then.
-On Python 3.10 this is an import statement: ``importlib.import_module`` of a loaded package cannot be seen there.
+when the script imports the Python package that loads the library, for variables that the script has changed by then
+(see ``_import_watch.py``).
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+
+from syne_hypersched.launch._import_watch import watch_imports
 
 #: Environment variables that set the number of threads of a library.
 THREAD_VARIABLES = (
@@ -143,9 +142,7 @@ class ThreadNumbers:
         for owner in self._waiting:
             self._set_by[owner] = now
         if self._waiting:
-            for name, module in list(sys.modules.items()):
-                if name.partition(".")[0] in _LOADS:
-                    _watch(module, self.package_is_imported)
+            watch_imports(_LOADS, "threads", self.package_is_imported)
 
     def start(self) -> None:
         """Sets the numbers for a script that begins now in this process."""
@@ -190,26 +187,3 @@ def set_thread_numbers() -> None:
 
 def _thread_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
-
-
-class _WatchedSpec(ModuleSpec):
-    """The spec of a loaded module. Every import statement asks it whether the module is still being loaded."""
-
-    @property
-    def _initializing(self) -> bool:
-        members = vars(self)
-        if members["_when_imported"](self.name.partition(".")[0]):
-            self.__class__ = ModuleSpec  # type: ignore[assignment]
-            del members["_when_imported"]
-        return bool(members.get("_initializing", False))
-
-    @_initializing.setter
-    def _initializing(self, value: bool) -> None:
-        vars(self)["_initializing"] = value
-
-
-def _watch(module: ModuleType, when_imported: Callable[[str], bool]) -> None:
-    spec: Any = getattr(module, "__spec__", None)
-    if type(spec) in (ModuleSpec, _WatchedSpec):
-        vars(spec)["_when_imported"] = when_imported
-        spec.__class__ = _WatchedSpec

@@ -22,29 +22,33 @@ _READ_AGAIN = {
     for package in ("lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning")
 }
 
+#: Variables that modules read to find files of the user, and that scripts name without changing them.
+_OF_THE_USER = frozenset({"HOME", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "USER", "USERNAME"})
+
 
 class _ReadingEnviron(os._Environ):  # type: ignore[type-arg]
-    """``os.environ`` while modules are imported: notes the variables that are asked for and not set."""
+    """``os.environ`` while modules are imported: notes the variables that are asked for, set or not."""
 
-    missing: ClassVar[set[str]] = set()
+    asked: ClassVar[set[str]] = set()
 
     def __getitem__(self, key: str) -> str:
-        try:
-            value: str = super().__getitem__(key)
-        except KeyError:
-            self.missing.add(key)
-            raise
+        self.asked.add(key)
+        value: str = super().__getitem__(key)
         return value
+
+    def copy(self) -> dict[str, str]:
+        """A copy, for the environment of another process: nothing is read."""
+        return dict(zip(self, map(self.decodevalue, vars(self)["_data"].values()), strict=True))
 
 
 @contextlib.contextmanager
-def missing_variables() -> Iterator[set[str]]:
-    """Context manager that gives the variables that are asked for inside and are not set."""
-    _ReadingEnviron.missing = set()
+def asked_variables() -> Iterator[set[str]]:
+    """Context manager that gives the variables that are asked for inside."""
+    _ReadingEnviron.asked = set()
     before: Any = os.environ.__class__
     os.environ.__class__ = _ReadingEnviron
     try:
-        yield _ReadingEnviron.missing
+        yield _ReadingEnviron.asked
     finally:
         os.environ.__class__ = before
 
@@ -103,7 +107,7 @@ def import_or_say_why_not(module: str, named: Collection[str]) -> str:
     """
     threads, handlers = ThreadsHere.look(), _handlers()
     package = module.partition(".")[0]
-    with missing_variables() as missing:
+    with asked_variables() as asked:
         try:
             importlib.import_module(module)
         except BaseException as error:
@@ -117,7 +121,7 @@ def import_or_say_why_not(module: str, named: Collection[str]) -> str:
         return why
     if _handlers() != handlers:
         return "it handles signals when it is imported"
-    read = missing & set(named) - _READ_AGAIN.get(package, frozenset())
+    read = (asked & set(named)) - _READ_AGAIN.get(package, frozenset()) - (_OF_THE_USER & os.environ.keys())
     if read:
         return f"it reads {', '.join(sorted(read))} when it is imported, which the script or a launch sets"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +20,9 @@ _READ_AT_THE_START = ("PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "LANG", "LC_
 _READ_WHEN_LOADED = (
     "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_",
     "TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_LOGS", "TORCH_COMPILE_", "TORCH_TRACE", "TORCH_SHOW_CPP_STACKTRACES",
-    "PYTORCH_JIT",
+    "PYTORCH_JIT", "TORCH_CPP_LOG_LEVEL", "TORCH_CUDA_SANITIZER", "TORCH_DEVICE_BACKEND_AUTOLOAD", "TORCH_DYNAMO_",
+    "TORCH_FAKE_TENSOR_", "TORCH_USE_RTLD_GLOBAL", "AOT_INDUCTOR_", "SYMPY_", "PANDAS_", "ARROW_",
+    "JOBLIB_MULTIPROCESSING", "JOBLIB_START_METHOD", "LOKY_PICKLER",
 )  # fmt: skip
 
 #: Those of them that can be set later, or that a loaded library ignores.
@@ -83,7 +86,12 @@ def searched_first(script: str, env: Mapping[str, str], cwd: str | None) -> list
     """The folders that a new interpreter searches for modules before its own library."""
     folders = [] if env.get("PYTHONSAFEPATH") else [os.path.dirname(os.path.realpath(script))]
     path = env.get("PYTHONPATH")
-    return folders + [os.path.join(cwd or os.getcwd(), entry) for entry in (path.split(os.pathsep) if path else ())]
+    if not path:
+        return folders
+    if cwd is None:
+        with contextlib.suppress(FileNotFoundError):  # it was removed
+            cwd = os.getcwd()
+    return folders + [os.path.join(cwd or "", entry) for entry in path.split(os.pathsep)]
 
 
 def hidden_module(folder: str, loaded: Mapping[str, ModuleType], own: Collection[str]) -> str | None:

@@ -9,9 +9,9 @@ import pytest
 
 from syne_hypersched.launch._trial_import import (
     ThreadsHere,
+    asked_variables,
     import_all,
     import_or_say_why_not,
-    missing_variables,
     uses_gpu,
 )
 
@@ -83,16 +83,27 @@ def test_a_module_that_reads_what_the_script_sets(module, monkeypatch, name, nam
     assert import_or_say_why_not(module(name, text), named)[: len(why) or None] == why
 
 
-def test_only_variables_that_are_missing_are_noted():
-    with missing_variables() as missing:
+def test_a_module_that_reads_what_the_script_changes(module, monkeypatch):
+    monkeypatch.setenv("MY_SET", "of the user")
+    monkeypatch.setenv("HOME", "/home")
+    why = import_or_say_why_not(module("set_module", "import os\nos.environ['MY_SET'], os.environ['HOME']"), {"MY_SET"})
+    assert why == "it reads MY_SET when it is imported, which the script or a launch sets"
+    assert import_or_say_why_not(module("home_module", "import os\nos.environ['HOME']"), {"HOME", "MY_SET"}) == ""
+    assert import_or_say_why_not(module("copying_module", "import os\nos.environ.copy()"), {"MY_SET"}) == ""
+
+
+def test_variables_that_are_asked_for_are_noted():
+    with asked_variables() as asked:
         assert os.environ["PATH"]
         with pytest.raises(KeyError):
             os.environ["MY_MISSING"]
         assert "MY_LOOKED_FOR" not in os.environ
-    assert missing == {"MY_MISSING", "MY_LOOKED_FOR"}
+        copied = os.environ.copy()
+    assert copied == dict(os.environ)
+    assert asked == {"PATH", "MY_MISSING", "MY_LOOKED_FOR"}
     os.environ.get("MY_LATER")
-    assert "MY_LATER" not in missing
-    with missing_variables() as others:
+    assert "MY_LATER" not in asked
+    with asked_variables() as others:
         pass
     assert others == set(), "each time anew"
 

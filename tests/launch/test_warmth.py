@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 import types
 
@@ -72,6 +73,13 @@ def test_the_folders_that_come_first(tmp_path):
     assert searched_first(script, {"PYTHONPATH": ":lib:/x"}, "/work") == [there, "/work/", "/work/lib", "/x"]
 
 
+def test_the_folders_of_a_working_directory_that_was_removed(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert searched_first("/x/train.py", {"PYTHONPATH": "lib:/y"}, None) == ["/x", "lib", "/y"]
+
+
 def test_variables_of_libraries():
     named = [
         "OMP_PROC_BIND",
@@ -80,5 +88,28 @@ def test_variables_of_libraries():
         "OMP_NUM_THREADS",
         "KMP_DUPLICATE_LIB_OK",
         "TORCH_HOME",
+        "JOBLIB_TEMP_FOLDER",
     ]
     assert [name for name in named if is_read_when_loaded(name)] == named[:3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "variables"),
+    [
+        ("pandas", ["PANDAS_COPY_ON_WRITE", "PANDAS_FUTURE_INFER_STRING"]),
+        ("joblib", ["JOBLIB_MULTIPROCESSING", "JOBLIB_START_METHOD", "LOKY_PICKLER"]),
+        ("torch", ["TORCH_CUDA_SANITIZER", "TORCH_DEVICE_BACKEND_AUTOLOAD", "TORCH_USE_RTLD_GLOBAL"]),
+        ("torch._dynamo", ["TORCH_FAKE_TENSOR_DISPATCH_CACHE", "SYMPY_USE_CACHE"]),
+    ],
+)
+def test_variables_that_libraries_ask_for_when_they_are_loaded(package, variables):
+    pytest.importorskip(package.partition(".")[0])
+    program = (
+        f"from syne_hypersched.launch._trial_import import asked_variables\nwith asked_variables() as asked:\n"
+        f"    import {package}\nprint(*sorted(asked))"
+    )
+    asked = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    # Another version may no longer ask for one of them.
+    assert set(variables) & set(asked), "none of them"
+    assert all(map(is_read_when_loaded, variables))

@@ -8,6 +8,7 @@ import math
 import signal
 from collections.abc import Callable, Iterable
 
+from syne_hypersched._misplaced_reports import hint_of_misplaced_reports
 from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._failures import GiveUp, Retry
@@ -69,7 +70,8 @@ def tell_silence(trial: TrialProcesses) -> None:
     """Says that a trial has ended as if all was well, but has never reported."""
     logger.error(
         "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script "
-        "has to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,
+        "has to report with syne_tune.Reporter at least once.%s Log: %s", trial.trial_id,
+        hint_of_misplaced_reports(trial.stdout_path.parent), trial.stdout_path,
     )  # fmt: skip
 
 

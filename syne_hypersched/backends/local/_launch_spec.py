@@ -38,4 +38,12 @@ def launch_spec(
         )
         for rank, (environment, cores) in enumerate(environments)
     )
-    return LaunchSpec(trial.argv, ranks, warm, grace_s, os.getcwd())
+    return LaunchSpec(trial.argv, ranks, warm, grace_s, working_directory())
+
+
+def working_directory() -> str | None:
+    """The working directory of the tuner; None if it was removed: processes start where the server is."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None

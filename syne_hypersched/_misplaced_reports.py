@@ -1,0 +1,47 @@
+"""Finds reports that a script has printed where nobody reads them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from syne_hypersched._report_lines import TAG
+from syne_hypersched.filenames import RANK_LOG, STDERR_FILENAME, STDOUT_FILENAME
+
+#: Bytes of a log that are looked at.
+_NUM_BYTES = 1 << 20
+
+
+def hint_of_misplaced_reports(trial_path: Path) -> str:
+    """Says that a trial which has not reported has printed reports elsewhere; empty if it has not.
+
+    Reports count on the standard output of rank 0 alone. A script may have replaced ``sys.stdout``, a logger may print
+    to standard error, or another rank may have reported.
+
+    Parameters
+    ----------
+    trial_path
+        Folder of the trial's logs. Only the beginning of each is read.
+    """
+    try:
+        names = sorted(name for name in os.listdir(trial_path) if RANK_LOG.fullmatch(name))
+    except OSError:
+        return ""
+    if STDERR_FILENAME in names and _has_report(trial_path / STDERR_FILENAME):
+        return (
+            f" There are reports in {trial_path / STDERR_FILENAME}: print them to standard output, which is what is "
+            "read (see whether the script or a library replaces sys.stdout)."
+        )
+    others = [name for name in names if name not in (STDERR_FILENAME, STDOUT_FILENAME)]
+    found = next((name for name in others if _has_report(trial_path / name)), None)
+    if found is None:
+        return ""
+    return f" There are reports in {trial_path / found}: only those of rank 0 count, so have rank 0 report."
+
+
+def _has_report(log: Path) -> bool:
+    try:
+        with log.open("rb") as file:
+            return TAG + b"{" in file.read(_NUM_BYTES)
+    except OSError:
+        return False

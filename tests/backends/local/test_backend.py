@@ -194,19 +194,21 @@ def test_no_process_outlives_the_deadline(script, mode, wait_for):
     backend = make_backend(script)
     scheduler = ASHA({"x": uniform(0, 1), "mode": mode}, "loss", "epoch", max_t=1000, grace_period=1000, random_seed=1)
 
-    def exits():
-        return [event for event in events_of(backend) if event.event == "exit"]
+    def events(kind):
+        return [event for event in events_of(backend) if event.event == kind]
 
-    class NeverLooks(StoreResultsCallback):
-        """A tuner that starts its trials, and does nothing else until all have ended."""
+    def all_have_ended(status):
+        """Sets a deadline when all trials run, after which the tuner does nothing until they have ended."""
+        if len(events("launch")) < 4:
+            return False
+        backend.set_deadline(2.0, 0.5)
+        wait_for(lambda: len(events("exit")) == 4)
+        return True
 
-        def on_tuning_sleep(self, sleep_time):
-            wait_for(lambda: len(exits()) == 4)
-
-    tuner = run(backend, scheduler, Deadline(3, backend, drain_s=0.5), callbacks=[NeverLooks()])
-    assert tuner.tuning_status.num_trials_started == len(exits()) == 4
-    assert all(event.time_s >= 2.5 for event in exits())
-    assert {event.reason for event in exits()} == {"deadline"}
+    run(backend, scheduler, all_have_ended)
+    set_s = max(event.time_s for event in events("launch"))
+    assert all(event.time_s >= set_s + 1.5 for event in events("exit"))
+    assert {event.reason for event in events("exit")} == {"deadline"}
 
 
 def promotion(max_resource_attr):
@@ -629,7 +631,10 @@ def test_a_trial_can_start_from_the_checkpoint_of_a_running_one(script, wait_for
 
 @pytest.mark.slow
 def test_a_saved_tuner_can_be_looked_at_in_another_process(script):
-    tuner = run(make_backend(script), asha(type="promotion"), StoppingCriterion(max_wallclock_time=3))
+    def many_are_paused(status):
+        return list(status.last_trial_status_seen.values()).count(Status.paused) > 5
+
+    tuner = run(make_backend(script), asha(type="promotion"), many_are_paused)
     code = textwrap.dedent(
         f"""
         from syne_tune import Tuner

@@ -11,6 +11,8 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
 class TestElasticLocalBackend(BackendContract):
+    patience_s = 250.0
+
     def make_backend(self, folder):
         # Each server of launches would import pandas, half of what the test costs. The classes below use Syne Tune's.
         script = self.write_script(folder)
@@ -25,6 +27,7 @@ class TestMoreDevices(BackendContract):
     """Another number of devices is another backend that keeps the contract: what depends on the number."""
 
     num_devices = 6
+    patience_s = 250.0
 
     def make_backend(self, folder):
         return ElasticLocalBackend(self.write_script(folder), self.num_devices, device_type="cpu", grace_s=1.0)
@@ -42,6 +45,8 @@ for _name in [name for name in dir(BackendContract) if name.startswith("test_")]
 
 @pytest.mark.slow
 class TestColdLaunches(BackendContract):
+    patience_s = 250.0
+
     def make_backend(self, folder):
         script = self.write_script(folder)
         return ElasticLocalBackend(script, self.num_devices, device_type="cpu", grace_s=1.0, launch="cold")

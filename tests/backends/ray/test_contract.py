@@ -16,7 +16,7 @@ skip_without("ray")
 
 @pytest.mark.slow
 class TestElasticRayBackend(BackendContract):
-    patience_s = 100.0
+    patience_s = 250.0
     where = ("checkpoint_path", "shared")
 
     @pytest.fixture(autouse=True)

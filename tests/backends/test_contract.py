@@ -11,8 +11,6 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
 class TestElasticLocalBackend(BackendContract):
-    patience_s = 250.0
-
     def make_backend(self, folder):
         # Each server of launches would import pandas, half of what the test costs. The classes below use Syne Tune's.
         script = self.write_script(folder)
@@ -20,17 +18,15 @@ class TestElasticLocalBackend(BackendContract):
         light = text.replace("from syne_tune import Reporter", "from tests.reporter import Reporter")
         assert light != text
         script.write_text(light)
-        return ElasticLocalBackend(script, num_devices=self.num_devices, device_type="cpu", grace_s=1.0)
+        return ElasticLocalBackend(script, num_devices=self.num_devices, device_type="cpu", grace_s=20.0)
 
 
 class TestMoreDevices(BackendContract):
     """Another number of devices is another backend that keeps the contract: what depends on the number."""
 
     num_devices = 6
-    patience_s = 250.0
-
     def make_backend(self, folder):
-        return ElasticLocalBackend(self.write_script(folder), self.num_devices, device_type="cpu", grace_s=1.0)
+        return ElasticLocalBackend(self.write_script(folder), self.num_devices, device_type="cpu", grace_s=20.0)
 
 
 # The others do not depend on it.
@@ -45,8 +41,6 @@ for _name in [name for name in dir(BackendContract) if name.startswith("test_")]
 
 @pytest.mark.slow
 class TestColdLaunches(BackendContract):
-    patience_s = 250.0
-
     def make_backend(self, folder):
         script = self.write_script(folder)
-        return ElasticLocalBackend(script, self.num_devices, device_type="cpu", grace_s=1.0, launch="cold")
+        return ElasticLocalBackend(script, self.num_devices, device_type="cpu", grace_s=20.0, launch="cold")

@@ -55,16 +55,12 @@ def make_backend(function, config_space, num_devices=4, **options):
 
 
 class TestElasticPythonBackend(BackendContract):
-    patience_s = 250.0
-
     def make_backend(self, folder):
         return make_backend(make_train(self.epoch_s), {"x": 1.0, "epochs": 1000}, self.num_devices)
 
 
 @pytest.mark.slow
 class TestColdLaunches(BackendContract):
-    patience_s = 250.0
-
     def make_backend(self, folder):
         return make_backend(make_train(self.epoch_s), {"x": 1.0, "epochs": 1000}, self.num_devices, launch="cold")
 

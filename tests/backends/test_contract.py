@@ -25,6 +25,7 @@ class TestMoreDevices(BackendContract):
     """Another number of devices is another backend that keeps the contract: what depends on the number."""
 
     num_devices = 6
+
     def make_backend(self, folder):
         return ElasticLocalBackend(self.write_script(folder), self.num_devices, device_type="cpu", grace_s=20.0)
 

@@ -32,8 +32,8 @@ LOWEST = "lowest"
 #: The lowest versions are tried on the oldest Python, for which all of them have wheels.
 LOWEST_PYTHON = "3.10"
 EXTRAS = ("benchmarks", "gpu", "test")
-#: They need PyTorch, or notebooks, or are about scripts beside the package.
-NOT_CORE = ("benchmarking", "examples", "notebooks", "training", "test_docs.py", "test_readme.py")
+#: They need notebooks, or are about scripts beside the package.
+NOT_CORE = ("benchmarking", "examples", "notebooks", "test_docs.py", "test_readme.py")
 
 
 def find_python(version: str) -> str | None:

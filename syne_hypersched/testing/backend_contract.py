@@ -88,7 +88,7 @@ class BackendContract:
 
     num_devices: ClassVar[int] = 4
     epoch_s: ClassVar[float] = 0.05
-    patience_s: ClassVar[float] = 30.0
+    patience_s: ClassVar[float] = 250.0
 
     def make_backend(self, folder: Path) -> TrialBackend:
         """Makes a backend with :attr:`num_devices` devices that keeps its files in ``folder``."""
@@ -186,7 +186,7 @@ class BackendContract:
 
     def test_a_resize_goes_unnoticed_but_for_the_devices(self, backend: TrialBackend) -> None:
         """Growing and shrinking lose no epoch, repeat none, and counters go on."""
-        trial = self.start(backend, epochs=40)
+        trial = self.start(backend)
         reports = []
         for size in (2, 4, 1):
             reports += self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 3)[0]
@@ -195,9 +195,10 @@ class BackendContract:
             assert self.statuses[0][1] == Status.in_progress
             reports += self.poll_until(backend, [0], partial(_reported_on, size))[0]
             assert self.statuses[0][1] == Status.in_progress
-        reports += self.until_completed(backend, 0)
-        assert [report["epoch"] for report in reports] == list(range(1, 41))
-        assert [report[ST_WORKER_ITER] for report in reports] == list(range(40))
+        # On a busy machine it may have trained any number of epochs meanwhile.
+        reports += self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 3)[0]
+        assert [report["epoch"] for report in reports] == list(range(1, len(reports) + 1))
+        assert [report[ST_WORKER_ITER] for report in reports] == list(range(len(reports)))
         for counter in (ST_WORKER_TIME, ST_DEVICE_TIME, ST_LAUNCH):
             values = [report[counter] for report in reports]
             assert values == sorted(values)

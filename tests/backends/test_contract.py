@@ -18,7 +18,7 @@ class TestElasticLocalBackend(BackendContract):
         light = text.replace("from syne_tune import Reporter", "from tests.reporter import Reporter")
         assert light != text
         script.write_text(light)
-        return ElasticLocalBackend(script, num_devices=self.num_devices, device_type="cpu", grace_s=1.0)
+        return ElasticLocalBackend(script, num_devices=self.num_devices, device_type="cpu", grace_s=20.0)
 
 
 class TestMoreDevices(BackendContract):
@@ -27,7 +27,7 @@ class TestMoreDevices(BackendContract):
     num_devices = 6
 
     def make_backend(self, folder):
-        return ElasticLocalBackend(self.write_script(folder), self.num_devices, device_type="cpu", grace_s=1.0)
+        return ElasticLocalBackend(self.write_script(folder), self.num_devices, device_type="cpu", grace_s=20.0)
 
 
 # The others do not depend on it.
@@ -44,4 +44,4 @@ for _name in [name for name in dir(BackendContract) if name.startswith("test_")]
 class TestColdLaunches(BackendContract):
     def make_backend(self, folder):
         script = self.write_script(folder)
-        return ElasticLocalBackend(script, self.num_devices, device_type="cpu", grace_s=1.0, launch="cold")
+        return ElasticLocalBackend(script, self.num_devices, device_type="cpu", grace_s=20.0, launch="cold")

@@ -17,6 +17,7 @@ from syne_hypersched import (
     HyperSched,
     LaunchCost,
 )
+from syne_hypersched.experiments import read_events
 from tests.backends.virtual.curves import RoundCurves
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -68,6 +69,20 @@ def make_tuner(backend, scheduler, stop):
     )  # fmt: skip
 
 
+class DeadlineSoonAfter:
+    """A stop criterion with a deadline half a second after something has happened."""
+
+    def __init__(self, backend, has_happened, stops):
+        self._backend, self._has_happened, self._stops = backend, has_happened, stops
+        self._is_set = False
+
+    def __call__(self, status):
+        if not self._is_set and self._has_happened(status):
+            self._is_set = True
+            self._backend.set_deadline(0.5, 0.3)
+        return self._stops and self._is_set
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("kind", ["local", "simulated", pytest.param("function", marks=pytest.mark.slow)])
 def test_it_ends_at_the_deadline(kind, name, tmp_path, monkeypatch):
@@ -87,7 +102,12 @@ def test_a_trial_that_is_to_be_tried_again_is_not_waited_for(tmp_path, monkeypat
     backend = ElasticLocalBackend(
         tmp_path / "train.py", 2, device_type="cpu", grace_s=0.1, preload=(), retries=10**6, retry_backoff_s=0.01
     )
-    tuner = make_tuner(backend, SCHEDULERS["asha"](1.0), Deadline(1.0, backend))
+
+    def have_failed(status):
+        path = tuner.tuner_path / "events.jsonl"
+        return path.exists() and {event.trial_id for event in read_events(path) if event.event == "retry"} == {0, 1}
+
+    tuner = make_tuner(backend, SCHEDULERS["asha"](1.0), DeadlineSoonAfter(backend, have_failed, stops=True))
     tuner.run()
     assert set(tuner.tuning_status.last_trial_status_seen.values()) == {Status.stopped}
 
@@ -100,17 +120,10 @@ def test_it_ends_after_a_failure_too_many_while_others_wait(tmp_path, monkeypatc
     space = {"x": uniform(0, 2)}
     scheduler = ASHA(space, "loss", "epoch", MAX_T, points_to_evaluate=[{"x": 1}, {"x": 2}])
 
-    class SoonAfterTheFailure:
-        is_set = False
-
-        def __call__(self, status):
-            if status.num_trials_failed and not self.is_set:
-                self.is_set = True
-                backend.set_deadline(0.5, 0.3)
-            return False  # the tuner itself stops, after max_failures
-
+    # The tuner itself stops, after max_failures.
+    soon = DeadlineSoonAfter(backend, lambda status: status.num_trials_failed, stops=False)
     with pytest.raises(ValueError, match="Trial - 0 failed"):
-        make_tuner(backend, scheduler, SoonAfterTheFailure()).run()
+        make_tuner(backend, scheduler, soon).run()
     assert backend.busy_trial_ids() == []
 
 

@@ -59,7 +59,7 @@ def test_reports_and_saves_are_noticed_and_a_kill_is_none_of_the_scripts(folder:
     # The first changes in a folder that is new may come before its watch.
     stage.checkpoints("alone").mkdir(parents=True)
     launch = stage.start("alone", 1)
-    assert launch.wait(lambda: len(launch.reports) == 2, 60.0)
+    assert launch.wait(lambda: len(launch.reports) == 2, 250.0)
     assert not launch.has_ended
     assert launch.num_saves() >= 2
     assert launch.num_saves_since_report() == 0
@@ -77,7 +77,7 @@ def test_reports_and_saves_are_noticed_and_a_kill_is_none_of_the_scripts(folder:
 
 def test_a_script_that_fails_ends_the_wait_and_its_last_words_are_kept(folder: Path, stages: list[Stage]) -> None:
     launch = stage_of(folder, stages, "fails").start("alone", 1)
-    assert not launch.wait(lambda: len(launch.reports) > 2, 60.0)
+    assert not launch.wait(lambda: len(launch.reports) > 2, 250.0)
     trace = launch.finish(1)
     assert (trace.exit_code, trace.last_words, trace.last_lines) == (1, "no such data set", ("no such data set",))
     assert Path(trace.log).read_text().endswith("no such data set\n")
@@ -86,8 +86,8 @@ def test_a_script_that_fails_ends_the_wait_and_its_last_words_are_kept(folder: P
 
 def test_what_comes_after_sigterm_is_told_apart(folder: Path, stages: list[Stage]) -> None:
     launch = stage_of(folder, stages).start("terminated", 1)
-    assert launch.wait(lambda: len(launch.reports) == 2, 60.0)
-    launch.terminate(grace_s=30.0, timeout_s=30.0)
+    assert launch.wait(lambda: len(launch.reports) == 2, 250.0)
+    launch.terminate(grace_s=250.0, timeout_s=250.0)
     trace = launch.finish(1)
     assert trace.num_before_signal == 2
     assert trace.exit_code == -signal.SIGTERM

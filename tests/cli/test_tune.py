@@ -211,9 +211,10 @@ def test_who_no_longer_reads_the_output_does_not_end_the_tuning(folder, forked):
         output.readline()
     assert process.wait() in (0, 1)  # 1: a busy machine has reported nothing in time
     path = folder / "experiments" / "unread"
-    exits = [event for event in read_events(path / "events.jsonl") if event.event in ("launch", "exit")]
-    assert exits[-1].event == "exit"
-    assert sum(event.event == "launch" for event in exits) == sum(event.event == "exit" for event in exits)
+    events = [event for event in read_events(path / "events.jsonl") if event.event in ("launch", "exit")]
+    assert events[-1].event == "exit"
+    launches, exits = ({(e.trial_id, e.launch) for e in events if e.event == kind} for kind in ("launch", "exit"))
+    assert launches <= exits  # the deadline may come before a launch that was ordered
     assert (path / "tuner.dill").exists()
 
 

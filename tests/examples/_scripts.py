@@ -26,7 +26,7 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAINING_SCRIPTS = EXAMPLES / "training_scripts"
 PRELOAD = ("syne_tune", "torch", "torch._dynamo", "_torchvision", "syne_hypersched.training")
-PATIENCE_S = 100.0
+PATIENCE_S = 250.0
 
 
 def load_script(name: str) -> ModuleType:

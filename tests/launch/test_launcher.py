@@ -276,20 +276,17 @@ def test_a_launch_that_starts_when_the_deadline_has_passed_ends_at_once(launches
     assert launches.run([script], warm=warm).drained
 
 
-def test_the_deadline_is_kept_whatever_the_tuner_does(launches):
-    honest = launches.script("import time\nprint('ready', flush=True)\ntime.sleep(600)")
-    stubborn = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)", "stubborn.py")
-    launched = []
-    for script in (honest, stubborn):
-        launched.append(launches.launcher.launch(launches.spec([script])))
-        launches.wait_for(lambda: len(launches.lines("out0")) == len(launched))
+@pytest.mark.parametrize("is_stubborn, grace_s", [(False, 600.0), (True, 0.5)])
+def test_the_deadline_is_kept_whatever_the_tuner_does(launches, is_stubborn, grace_s):
+    script = launches.script(STUBBORN * is_stubborn + "import time\nprint('ready', flush=True)\ntime.sleep(600)")
+    # With a grace of its own, neither would be ended as is expected.
+    launch = launches.launcher.launch(launches.spec([script], grace_s=600.5 - grace_s))
+    wait_until_ready(launches)
     drain_at = time.monotonic() + 0.3
-    launches.launcher.set_deadline(drain_at, drain_at + 1.0)  # after which the tuner's thread does nothing
-    first, second = (launches.exit(launch) for launch in launched)
-    assert (first.drained, first.killed) == (True, False)
-    assert (second.drained, second.killed) == (True, True)
-    assert launches.exit_times[launched[0]] >= drain_at
-    assert launches.exit_times[launched[1]] >= drain_at + 1.0
+    launches.launcher.set_deadline(drain_at, drain_at + grace_s)  # after which the tuner's thread does nothing
+    exit_ = launches.exit(launch)
+    assert (exit_.drained, exit_.killed) == (True, is_stubborn)
+    assert launches.exit_times[launch] >= drain_at + grace_s * is_stubborn
 
 
 def test_a_second_drain_only_shortens_what_is_left(launches):

@@ -13,9 +13,13 @@ import pandas as pd
 import psutil
 import pytest
 
+from syne_hypersched._disk import Disk
 from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import Event, read_events
+from syne_hypersched.records.segments import read_segments
+from syne_hypersched.recovery._lock import last_alive
 from syne_hypersched.recovery._orphans import find_orphans
+from syne_hypersched.recovery._resume import elapsed_s
 from tests.forked import ForkedProgram, ForkedPython
 
 SCRIPT = """
@@ -50,6 +54,7 @@ for epoch in range(done + 1, args.epochs + 1):
 
 LAUNCH = """
 import json, sys
+from pathlib import Path
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, Journal
@@ -79,9 +84,14 @@ class FullDisk(Journal):
             size = (folder / "000000.jsonl").stat().st_size
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, resource.RLIM_INFINITY))
 
-def make_tuner(kind, name, script, fault="", drain_s=None, full=False, deadline_s=6, **options):
+# A deadline that no test waits for: a test that has seen enough says so.
+class EarlyDeadline(Deadline):
+    def __call__(self, status):
+        return super().__call__(status) or self.enough.exists()
+
+def make_tuner(kind, name, script, fault="", drain_s=None, full=False, deadline_s=600, exploration_s=1.5, **options):
     space, seed = {"x": uniform(0, 1)}, {"random_seed": 3}
-    options = {"device_type": "cpu", "grace_s": 1.0, **options}
+    options = {"device_type": "cpu", "grace_s": 30.0, **options}
     if kind == "function":
         backend = ElasticPythonBackend(train, space, 2, **options)
     else:
@@ -97,9 +107,11 @@ def make_tuner(kind, name, script, fault="", drain_s=None, full=False, deadline_
         stop = StoppingCriterion(max_num_trials_finished=6)
     else:
         scheduler = HyperSched(
-            {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=deadline_s,
-            grace_period=4, strategy=PublishedRules(fixed_exploration=0.3, recharge_period=2), **seed)
-        stop = Deadline(deadline_s, backend)
+            {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, grace_period=4,
+            deadline_s=deadline_s, strategy=PublishedRules(
+                fixed_exploration=exploration_s / deadline_s, recharge_period=2), **seed)
+        stop = EarlyDeadline(deadline_s, backend)
+        stop.enough = Path(script).parent / "enough"
     return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
                  tuner_name=name, suffix_tuner_name=False,
                  callbacks=[(FullDisk if full else Journal)(snapshot_interval_s=0.3, drain_s=drain_s)])
@@ -131,6 +143,26 @@ class Experiments:
 
     def resume(self, name: str, *options: str) -> ForkedProgram:
         return self._run(["-m", "syne_hypersched.experiments.resume", name, *options])
+
+    def enough(self) -> None:
+        """Ends the tuning of HyperSched that runs, and those that are resumed."""
+        (self.folder / "enough").touch()
+
+    def age(self, name: str, tuned_s: float) -> None:
+        """Has a dead tuner started so early that it has been running for ``tuned_s`` seconds in all."""
+        folder = self.path(name) / "journal"
+        alive = last_alive(folder / "lock")
+        segments = read_segments(str(folder), Disk())
+        assert alive is not None
+        earlier_s = tuned_s - elapsed_s(segments, 0.0, alive, "running")
+        assert earlier_s > 0
+        path = max(folder.glob("*.jsonl"))
+        first, newline, rest = path.read_bytes().partition(b"\n")
+        header = json.loads(first)
+        header["timestamp"] -= earlier_s
+        if header["boot_s"] is not None:
+            header["boot_s"] -= earlier_s
+        path.write_bytes(json.dumps(header).encode() + newline + rest)
 
     def num_lines(self, name: str) -> int:
         return sum(path.read_bytes().count(b"\n") for path in self.path(name).glob("journal/*.jsonl"))

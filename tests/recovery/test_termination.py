@@ -21,7 +21,7 @@ def begin(experiments):
     """Starts HyperSched, and returns once a checkpoint of the incumbent is published."""
 
     def begin_tuning(name, **options):
-        process = experiments.start("hypersched", name, deadline_s=600.0, **options)  # on a busy machine, too
+        process = experiments.start("hypersched", name, exploration_s=180.0, **options)
         experiments.wait_for((experiments.path(name) / "best" / "checkpoint" / "epoch.json").is_file)
         return process
 

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from syne_hypersched.allocation.goodput import BatchLimits, efficiency
 from syne_hypersched.allocation.throughput import ThroughputModel
+
+pytest.importorskip("torch")
+
 from syne_hypersched.training._batch_size import (
     LEARNING_RATE_RULES,
     BatchPlan,

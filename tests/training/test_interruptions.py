@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("torch")
+
 from syne_hypersched.training import _interruptions
 from syne_hypersched.training._interruptions import Demand, Interruptions
 

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from syne_hypersched.checkpoint_folder import CheckpointFolder
 from syne_hypersched.contract import EXIT_DRAINED
-from syne_hypersched.training._batching import Batching
-from syne_hypersched.training._division import Part, divide
-from syne_hypersched.training._interruptions import Demand
-from syne_hypersched.training._lifecycle import Lifecycle
+
+torch = pytest.importorskip("torch")
+
+from syne_hypersched.training._batching import Batching  # noqa: E402
+from syne_hypersched.training._division import Part, divide  # noqa: E402
+from syne_hypersched.training._interruptions import Demand  # noqa: E402
+from syne_hypersched.training._lifecycle import Lifecycle  # noqa: E402
 
 PART: Part = divide(8, 0, 1, 1)[0]
 

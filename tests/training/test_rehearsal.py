@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-import torch.distributed as dist
-from torch.distributed import HashStore
+import pytest
 
-from syne_hypersched.training._group import leave_group
-from syne_hypersched.training._rehearsal import rehearse_step
+torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+from torch.distributed import HashStore  # noqa: E402
+
+from syne_hypersched.training._group import leave_group  # noqa: E402
+from syne_hypersched.training._rehearsal import rehearse_step  # noqa: E402
 
 
 def test_it_leaves_no_group_and_draws_no_random_numbers():

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from torch.distributed import HashStore
 
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, RankChange, ResizeDesk
 from syne_hypersched.contract import EXIT_DRAINED
+
+pytest.importorskip("torch")
+
+from torch.distributed import HashStore
+
 from syne_hypersched.training._group import ProcessGroup
 from syne_hypersched.training._resizer import NotLetInError, Resizer, _wait_for, leave_if_changed
 

@@ -88,7 +88,7 @@ def test_a_state_without_tensors_arrives():
 
 def test_the_store_is_on_the_loopback_interface():
     store = open_store(timedelta(seconds=5))
-    with socket.create_connection(("127.0.0.1", store.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", store.port), timeout=250) as connection:
         assert connection.getpeername()[0] == "127.0.0.1"
     import psutil
 

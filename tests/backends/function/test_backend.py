@@ -50,7 +50,7 @@ def make_train(epoch_s):
 
 def make_backend(function, config_space, num_devices=4, **options):
     return ElasticPythonBackend(
-        function, config_space, num_devices, **{"device_type": "cpu", "grace_s": 1.0, **options}
+        function, config_space, num_devices, **{"device_type": "cpu", "grace_s": 20.0, **options}
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -134,32 +136,43 @@ def test_a_rank_that_dies_while_another_waits_for_it_restarts_the_trial(make_tri
     assert trials.ends() == ["failed", "completed"]
 
 
+def until_drained_as_stalled(trials, number=0):
+    """Returns when the launch whose fault has this number is ended. A launch that needs its time to report is not."""
+    trials.until((trials.backend.checkpoint_trial_path(0) / f"fault{number}").exists)
+    state = trials.backend._fleet._state
+    patient = state.policy
+    state.policy = replace(patient, stall_timeout_s=0.5)
+    trials.until(lambda: len(trials.events("drain")) > number)
+    state.policy = patient
+
+
 @pytest.mark.parametrize("fault", ["stall", "deaf"])
 def test_a_trial_that_stalls_is_ended_and_goes_on(make_trials, caplog, fault):
-    trials = make_trials(stall_timeout_s=1.0)
+    trials = make_trials(stall_timeout_s=600.0, grace_s=0.5)
     trials.start(epochs=6, fault=fault, at=4)
+    until_drained_as_stalled(trials)
     assert trials.until_ended() == Status.completed
     assert trials.epochs[0] == [1, 2, 3, 4, 5, 6]
-    # On a machine under heavy load a launch may take longer to report than it is given here.
-    *stalled, last = trials.ends()
-    assert (set(stalled), last) == ({"stalled"}, "completed")
+    assert trials.ends() == ["stalled", "completed"]
     assert {drain.reason for drain in trials.events("drain")} == {"stall"}
-    assert "Trial 0 has not reported for 1." in caplog.text
+    assert re.search(r"Trial 0 has not reported for \d", caplog.text)
 
 
 def test_a_trial_that_stalls_again_and_again_fails(make_trials):
-    trials = make_trials(stall_timeout_s=0.7, retries=1)
+    trials = make_trials(stall_timeout_s=600.0, grace_s=0.5, retries=1)
     trials.start(fault="stall", at=3, times=99)
+    for number in range(2):
+        until_drained_as_stalled(trials, number)
     assert trials.until_ended() == Status.failed
-    assert set(trials.ends()) == {"stalled"}
-    assert len(trials.ends()) == 1 + len(trials.events("retry"))
+    assert trials.ends() == ["stalled", "stalled"]
+    assert len(trials.events("retry")) == 1
     assert trials.epochs[0] == [1, 2]
 
 
 def test_a_trial_that_is_paused_while_it_stalls_is_paused(make_trials):
-    trials = make_trials(stall_timeout_s=0.5)
+    trials = make_trials(stall_timeout_s=600.0, grace_s=0.5)
     trials.start(fault="deaf", at=3)
-    trials.until(lambda: trials.events("drain"))
+    until_drained_as_stalled(trials)
     trials.backend.pause_trial(0)
     trials.wait_for(lambda: trials.events("exit"))
     trials.poll()
@@ -203,11 +216,11 @@ def test_the_devices_of_a_trial_that_waits_for_its_retry_are_kept_for_it(make_tr
 
 
 def test_a_trial_that_is_stopped_before_its_retry_is_not_launched(make_trials):
-    trials = make_trials(retry_backoff_s=0.3)
+    trials = make_trials(retry_backoff_s=600.0)
     trials.start(fault="exit", at=3)
     trials.until(lambda: trials.events("retry"))
     trials.backend.stop_trial(0)
-    time.sleep(0.4)
+    trials.backend._fleet.processes(0).clock.launch_at = time.monotonic()
     trials.poll()
     assert trials.status[0] == Status.stopped
     assert trials.ends() == ["failed"]

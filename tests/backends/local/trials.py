@@ -19,7 +19,7 @@ class Trials:
     def __init__(self, folder: Path, script: str, wait_for: Callable[..., None], **options: Any) -> None:
         path = folder / "train.py"
         path.write_text(script)
-        defaults = {"num_devices": 2, "device_type": "cpu", "grace_s": 0.5, "time_attr": "epoch"}
+        defaults = {"num_devices": 2, "device_type": "cpu", "grace_s": 20.0, "time_attr": "epoch"}
         self.backend = ElasticLocalBackend(path, **(defaults | options))
         self.backend.set_path(str(folder / "run"))
         self.folder = folder / "run"

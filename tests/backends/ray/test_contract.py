@@ -16,7 +16,7 @@ skip_without("ray")
 
 @pytest.mark.slow
 class TestElasticRayBackend(BackendContract):
-    patience_s = 100.0
+    patience_s = 250.0
     where = ("checkpoint_path", "shared")
 
     @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ class TestElasticRayBackend(BackendContract):
         option, name = self.where
         return ElasticRayBackend(
             self.write_script(folder), self.num_devices, address=self.address, devices_of="slot", insecure=True,
-            grace_s=1.0, lease_s=20.0, start_timeout_s=self.patience_s, **{option: folder / name},
+            grace_s=20.0, lease_s=20.0, start_timeout_s=self.patience_s, **{option: folder / name},
         )  # fmt: skip
 
 

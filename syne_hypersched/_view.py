@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from syne_hypersched._terminal_text import is_terminal
-
 LIVE_VARIABLE = "SYNE_HYPERSCHED_LIVE"
 """Environment variable that turns the view off if it is ``0``."""
 
@@ -51,6 +49,8 @@ def show_by_default(tuner: Any) -> None:
 
     A callback that does this calls it when it has begun itself.
     """
+    from syne_hypersched._terminal_text import is_terminal
+
     if _Default.add is not None and is_wanted(
         is_terminal(sys.stdout), os.environ.get(LIVE_VARIABLE), os.environ.get("TERM")
     ):

@@ -20,7 +20,7 @@ warnings.filterwarnings(
 )  # raised inside these libraries, theirs to mend
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
-SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 48} if QUICK else {}
+SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 24} if QUICK else {}
 
 for dataset in DATASETS:
     print(nb201_blackbox(dataset)[1])

@@ -22,7 +22,7 @@ CODE_BLOCK = re.compile(r"^```(?P<language>\S*)(?: file=(?P<file>\S+))?\n(?P<cod
 OF_FRAMEWORKS = ("boosting.md", "huggingface.md", "hyperparameter-search.md", "lightning.md", "torchrun.md")
 PATH_OF_FRAMEWORKS = ROOT / "tests" / "integrations" / "path"
 #: Each trial costs a fork and a resume or two; so many show what a document is about.
-MOST_TRIALS = 5
+MOST_TRIALS = 3
 NUM_TRIALS = re.compile(r"(?P<name>max_num_trials_started)=(?P<number>\d+)")
 LINK = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#]+)")
 

@@ -39,8 +39,13 @@ REMOVED = "import os; os.mkdir('{folder}/gone'); os.chdir('{folder}/gone'); os.r
 
 @pytest.mark.parametrize(
     ("text", "redirection"),
-    [("", "<&- >&- 2>&-"), ("", ">&-"), (TEE, ""), ("sys.stdout = None", ""), (REMOVED, "")],
-    ids=["no streams", "no output", "an object that writes", "none", "no working directory"],
+    [
+        pytest.param("", "<&- >&- 2>&-", id="no streams"),
+        pytest.param("", ">&-", id="no output", marks=pytest.mark.slow),
+        pytest.param(TEE, "", id="an object that writes"),
+        pytest.param("sys.stdout = None", "", id="none", marks=pytest.mark.slow),
+        pytest.param(REMOVED, "", id="no working directory"),
+    ],
 )
 def test_a_tuning_does_not_depend_on_them(tmp_path, text, redirection):
     (tmp_path / "train.py").write_text("""print('[tune-metric]: {"epoch": 1, "loss": 0.5}')""")

@@ -52,7 +52,9 @@ def test_ctrl_c_drains_publishes_and_leaves_an_experiment_that_can_be_resumed(ex
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait() == -signal.SIGINT
     assert experiments.left_behind("interrupted") == []
-    assert {event.details["how"] for event in experiments.events("interrupted", "exit")} == {"drained"}
+    # On a busy machine a trial may have come to its end before.
+    hows = {event.details["how"] for event in experiments.events("interrupted", "exit")}
+    assert {"drained"} <= hows <= {"completed", "drained"}
     assert open_launches(experiments.events("interrupted", "launch", "exit")) == []
     best = json.loads((experiments.path("interrupted") / "best" / "result.json").read_text())
     # The tuner may have been interrupted between a report and its line in the table.

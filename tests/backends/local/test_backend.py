@@ -486,7 +486,7 @@ def test_a_trial_that_ends_before_it_can_be_asked_to_is_not_launched_again(tmp_p
 
 
 def test_checkpoints_of_stopped_trials_are_removed_when_they_have_ended_and_are_replaced(script, wait_for):
-    backend = make_backend(script, delete_checkpoints=True)
+    backend = make_backend(script, delete_checkpoints=True, grace_s=1.0)
     for mode in ("", "ignore"):
         backend.start_trial({"mode": mode})
     poll(backend, [0, 1], lambda reports: len({trial_id for trial_id, _ in reports}) == 2, wait_for)

@@ -17,6 +17,7 @@ from syne_hypersched.backends.shared.reconcile import (
     Phase,
     TrialState,
     Withdraw,
+    _ShareRoom,
     reconcile,
     reconcile_alone,
 )
@@ -356,6 +357,22 @@ class Devices(RuleBasedStateMachine):
 
 TestDevices = Devices.TestCase
 TestDevices.settings = settings(max_examples=examples(150), stateful_step_count=30, deadline=None)
+
+
+def test_of_shared_gpus_whole_ones_are_reserved_where_the_trial_has_a_share_first():
+    trial = SimpleNamespace(nodes={"gpu0": 1})
+    room = _ShareRoom({"gpu0": 1, "gpu1": 2, "gpu2": 2}, 2)
+    assert room.reserve(trial, 4, in_part=False)
+    assert room.take(2) == {"gpu2": 2}
+    assert room.take(1) is None, "both of the others are reserved whole"
+
+
+def test_of_shared_gpus_too_few_are_reserved_only_in_part():
+    trial = SimpleNamespace(nodes={})
+    for in_part, left in ((False, 2), (True, 1)):
+        room = _ShareRoom({"gpu0": 2, "gpu1": 1}, 2)
+        assert not room.reserve(trial, 4, in_part)
+        assert room.most == left
 
 
 def test_a_trial_whose_processes_can_join_and_leave_is_not_drained():

@@ -376,8 +376,11 @@ class Bursts:
                 self._gone.discard(other)
 
     def withdraw(self, path: str) -> bool:
-        """Removes a file or folder that was not in its place yet. Returns whether it came since the last report."""
-        gone = self._paths.within(path)
+        """Removes a file or folder that was not in its place yet.
+
+        Returns whether it was the last one added, or has come since the last report, as one of several that are moved.
+        """
+        is_last, gone = any(is_in(other, path) for other in self._paths[-1:]), self._paths.within(path)
         is_fresh = bool(gone) and self._fresh.issuperset(gone)
         self._cycle = None if gone else self._cycle
         self._has_reported = self._has_reported or not self._after_report.isdisjoint(gone)
@@ -385,7 +388,7 @@ class Bursts:
             known.discard_in(path)
         pattern = pattern_of(path)
         self._forget({name for name in self._last or () if is_in(name, pattern)})
-        return is_fresh
+        return is_last or is_fresh
 
     def _forget(self, names: set[str]) -> None:
         """Some names were no part of the checkpoint before."""

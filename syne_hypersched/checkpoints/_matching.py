@@ -109,7 +109,7 @@ class Matcher:
 
     def report(
         self, values: Mapping[str, Any], end: int, time_s: float, gap_s: float = 0.0, since_s: float | None = None,
-        is_certain: bool = False, is_split: bool = False,
+        is_certain: bool = False,
     ) -> None:  # fmt: skip
         """The script has reported.
 
@@ -127,8 +127,6 @@ class Matcher:
             When it was printed at the earliest (monotonic seconds); None: when it was noticed.
         is_certain
             Whether nothing was finished between that and the moment at which it was noticed.
-        is_split
-            Whether that was certainly between two files of a checkpoint, while none was being written.
         """
         since_s = time_s if since_s is None else since_s
         self._rhythm.rest(self.current, self.num_reports, since_s)
@@ -150,7 +148,6 @@ class Matcher:
             self._all_saved = False
         if state is not None:
             state.is_early = self._rhythm.is_early(state, self._saved_first and self._all_saved)
-            state.is_split = self._rhythm.is_split(state, after_s, is_split and is_saved)
         if level is not None:
             self.has_loaded |= number == self._num_before + 1 and self._levels.is_beyond_first(level)
             self._levels.add(number, level)
@@ -222,9 +219,14 @@ class Matcher:
             self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
 
     def change(
-        self, after: int, before: int, time_s: float, is_save: bool = True, goes_on: bool = False,
+        self,
+        after: int,
+        before: int,
+        time_s: float,
+        is_save: bool = True,
+        goes_on: bool = False,
         since_s: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """The checkpoint folder has changed: a file is finished and in its place, or was removed.
 
         Parameters
@@ -363,8 +365,6 @@ class Matcher:
 
     def _may_be_seen_late(self, state: State, best: Best) -> bool:
         """Whether a state may be that of the best report although it was not known when that was read."""
-        if state.is_split and state.before == best.report and self._rhythm.is_near(state, self._last_report_s):
-            return True
         may_be = self.order is Order.EARLY and state.after == best.report - 1 and state is not self._replaced
         return may_be and (state.before >= best.report or self._is_sure or state.is_early)
 

@@ -228,8 +228,7 @@ class Observer:
         for raw in reports:
             self.begin(self._unannounced.begun_before(self.log.printed_at(raw), self._begun), now)
             since_s = min(now, self.log.printed_s(raw, self._looked_s))
-            is_split = is_certain and self.bursts.is_partial and not (self._begun or open_now or self._aside)
-            self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain, is_split)
+            self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain)
             self.bursts.report(is_certain)
             self.habits.report()
             self._finished.clear()

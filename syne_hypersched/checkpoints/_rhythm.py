@@ -18,9 +18,6 @@ from syne_hypersched.checkpoints._states import State
 _SOON_FACTOR = 3.0
 #: A save was not begun soon after a report if so many times as long is at least the time between two reports.
 _NOT_SOON_FACTOR = 5.0
-#: A script that has reported so many times in a row between two files of a checkpoint does so on purpose. A thread that
-#: saves hardly ever has just no file open when another one reports.
-_SPLITS = 2
 
 
 class Rhythm:
@@ -42,8 +39,6 @@ class Rhythm:
         self._report_s: tuple[float, float] | None = None
         #: How long there was no report before it, at least and at most.
         self._epoch_s = (0.0, 0.0)
-        #: How many reports in a row came between two files of a checkpoint.
-        self._num_split = 0
 
     def report(self, since_s: float, time_s: float, is_cut: bool) -> None:
         """The script has reported.
@@ -100,26 +95,3 @@ class Rhythm:
         if are_all_saved and not self.is_out_of_step:
             return True
         return state.gap_s is None or _NOT_SOON_FACTOR * state.soonest_s >= self._epoch_s[1]
-
-    def is_split(self, state: State, after_s: float, is_between: bool) -> bool:
-        """Whether the script reports each time between two files of a checkpoint, as where it writes a log afterwards.
-
-        Then a checkpoint is of the report in its middle, whichever file has the weights.
-
-        Parameters
-        ----------
-        state
-            The checkpoint, as far as it was made before the report that was just told.
-        after_s
-            Seconds from its last change to this report.
-        is_between
-            Whether the report came between two of its files, for certain.
-        """
-        # To this report, and not to the one before.
-        is_near = _NOT_SOON_FACTOR * after_s <= state.latest_s and after_s <= state.soonest_s
-        self._num_split = self._num_split + 1 if is_between and is_near else 0
-        return self._num_split >= _SPLITS
-
-    def is_near(self, state: State, report_s: float) -> bool:
-        """Whether a checkpoint in whose middle there was a report was complete soon after it (monotonic seconds)."""
-        return _NOT_SOON_FACTOR * (state.ended_s - report_s) <= state.latest_s

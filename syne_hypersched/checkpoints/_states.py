@@ -68,9 +68,6 @@ class State:
     is_early: bool = False
     """Whether it may be that of the next report, as far as its launch tells."""
 
-    is_split: bool = False
-    """Whether the script reports each time between two files of a checkpoint, and has done so in this one."""
-
     settled: bool = False
     """Whether the state is complete: a report or a pause came since, or the script has ended."""
 

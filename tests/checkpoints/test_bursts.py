@@ -487,6 +487,20 @@ def test_what_may_be_of_two_checkpoints_is_not_the_only_one(paths):
     assert not bursts.is_only_one
 
 
+def test_a_report_while_a_thread_writes_a_folder_aside_does_not_split_the_folder():
+    bursts = Bursts()
+    add(bursts, "aside-1/model", "|", "aside-1/state")
+    assert bursts.withdraw("aside-1")
+
+
+def test_one_of_several_files_that_are_moved_into_place_one_by_one_has_come_since_the_report():
+    bursts = Bursts()
+    add(bursts, "|", "aside-1", "aside-2")
+    assert bursts.withdraw("aside-1")
+    add(bursts, "aside-3", "|", "aside-4")
+    assert not bursts.withdraw("aside-3")
+
+
 def test_a_script_that_opens_a_file_twice_during_a_save_may_open_it_once_more():
     """As where a second library adds to the file of the first one."""
     bursts = Bursts()

@@ -283,23 +283,3 @@ def test_a_save_before_the_first_report_of_a_launch_is_of_that():
     state = launch.save(1.0)
     launch.report(1.0)
     assert launch.rhythm.is_early(state, are_all_saved=False)
-
-
-@pytest.mark.parametrize(
-    ("after_s", "soonest_s", "latest_s", "is_between", "expected"),
-    [
-        (0.01, 0.2, 0.3, True, True),
-        (0.01, 0.2, 0.3, False, False),
-        (0.2, 0.25, 0.3, True, False),  # it may as well be of the report before
-        (0.02, 0.0, 0.05, True, False),
-    ],
-)
-def test_who_reports_twice_in_a_row_between_two_files_does_so_each_time(
-    after_s, soonest_s, latest_s, is_between, expected
-):
-    rhythm = Rhythm()
-    state = State(1, 1, 0.0, soonest_s=soonest_s, latest_s=latest_s)
-    assert not rhythm.is_split(state, after_s, is_between)
-    assert rhythm.is_split(state, after_s, is_between) == expected
-    assert not rhythm.is_split(state, after_s, False)
-    assert not rhythm.is_split(state, after_s, is_between)

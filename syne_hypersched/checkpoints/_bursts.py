@@ -376,10 +376,7 @@ class Bursts:
                 self._gone.discard(other)
 
     def withdraw(self, path: str) -> bool:
-        """Removes a file or folder that was not in its place yet.
-
-        Returns whether it was the last one added, or has come since the last report, as one of several that are moved.
-        """
+        """Removes what was not in its place yet. Returns whether it came last, or since the last report."""
         is_last, gone = any(is_in(other, path) for other in self._paths[-1:]), self._paths.within(path)
         is_fresh = bool(gone) and self._fresh.issuperset(gone)
         self._cycle = None if gone else self._cycle

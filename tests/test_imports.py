@@ -36,6 +36,7 @@ COMMON_GROUND = {
     "_report_lines": set(),
     "_resize_desk": set(),
     "_short_table": {"contract"},
+    "_signal_handlers": set(),
     "_sorted_floats": set(),
     "_storing": {"_tables"},
     "_tables": set(),

@@ -163,7 +163,9 @@ class Bursts:
         """Whether a file or folder is the first one of a checkpoint."""
         if not self._paths or self._cycle:
             return not self._paths or self.is_complete
-        if (self._lacks_parts and is_missing_part(path, self._paths)) or self._goes_on_in(path):
+        if (self._lacks_parts and is_missing_part(path, self._paths)) or (
+            self._is_at_once_again(path) and pattern_of(path) in self._reopened
+        ):
             return False
         begins = self._folders.begins(path, self._paths)
         if begins is not None:
@@ -215,7 +217,7 @@ class Bursts:
             self._cycle = None
         self._head = self._head or pattern_of(path)
         begins, is_again = self.begins(path), self._paths[-1:] == [path]
-        if is_again and not (self._has_reported or self._has_rested):
+        if self._is_at_once_again(path):
             self._reopened.add(pattern_of(path))
         self._has_rested = False
         is_guess = self._last is None and self._is_old(path) and not (path in self._paths or self._starts_again(path))
@@ -264,10 +266,9 @@ class Bursts:
         """Whether the last file was closed more than once during other saves."""
         return bool(self._paths) and not self._has_reported and pattern_of(self._paths[-1]) in self._reopened
 
-    def _goes_on_in(self, path: str) -> bool:
-        """Whether the last file is written to again, by a script that opens it several times during a save."""
-        is_again = self._paths[-1:] == [path] and not (self._has_reported or self._has_rested)
-        return is_again and pattern_of(path) in self._reopened
+    def _is_at_once_again(self, path: str) -> bool:
+        """Whether the last file is written to again, without a report or a pause in between."""
+        return self._paths[-1:] == [path] and not (self._has_reported or self._has_rested)
 
     def _goes_on(self, path: str, num_files: int, last: str) -> bool:
         """Whether a file is the last one of a cycle if, and only if, it has the name of it."""

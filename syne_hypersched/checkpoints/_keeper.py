@@ -184,15 +184,22 @@ class GenerationKeeper:
 
     def drain(self) -> None:
         """The processes get SIGTERM now."""
-        if self._watch is not None:
-            found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
-            observer, folder = self._observer, os.path.realpath(self._spec.folder)
-            log_end, open_now = observer.log.size(), observer.open_files()
-            writing = {os.path.relpath(path, folder) for path in open_now}
-            is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
-            is_calm = is_calm and all(map(is_alive, observer.pids))
-            self._at_sigterm = found if is_calm else None
-            self._matcher.drain()
+        if self._watch is None:
+            return
+        self._matcher.drain()
+        try:
+            self._drain()
+        except Exception as error:  # whatever it is, the launch ends
+            self._error = f"{type(error).__name__}: {error}"
+
+    def _drain(self) -> None:
+        found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
+        observer, folder = self._observer, os.path.realpath(self._spec.folder)
+        log_end, open_now = observer.log.size(), observer.open_files()
+        writing = {os.path.relpath(path, folder) for path in open_now}
+        is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
+        is_calm = is_calm and all(map(is_alive, observer.pids))
+        self._at_sigterm = found if is_calm else None
 
     def strike(self) -> None:
         """SIGTERM has killed a process at once."""

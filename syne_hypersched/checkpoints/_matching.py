@@ -23,8 +23,6 @@ from syne_hypersched.checkpoints._states import Best, Order, State, number_of
 LATE_SAVE_S = 0.02
 #: The same where it is known that it saves then.
 KNOWN_LATE_SAVE_S = 0.5
-#: A save shortly before a report belongs to it if the time until the next save is so many times longer.
-_EARLY_FACTOR = 3.0
 
 
 class Matcher:
@@ -187,7 +185,7 @@ class Matcher:
         """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
         if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
             return None
-        return self._last_report_s + _EARLY_FACTOR * self._gap_s if self._early.is_clear(self._gap_s) else None
+        return self._last_report_s + self._early.long_s(self._gap_s) if self._early.is_clear(self._gap_s) else None
 
     def tick(self, time_s: float) -> None:
         """Time has passed. If a save came shortly before a report and none follows for long, the script saves early."""
@@ -212,7 +210,8 @@ class Matcher:
         self._begun_s = self._begun_s or (time_s, noticed_s)
         if self._early is None or self._early is not self.current or self._is_matched:
             return
-        if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s and self._early.is_clear(self._gap_s):
+        waited_s = time_s - self._last_report_s
+        if waited_s > self._early.long_s(self._gap_s) and self._early.is_clear(self._gap_s):
             self._seems_early = True
             self._match_early()
         else:

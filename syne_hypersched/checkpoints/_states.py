@@ -11,6 +11,11 @@ from typing import Any
 
 #: A save shortly before a report belongs to it if it came so many times later after the report before.
 _CLEAR_FACTOR = 5.0
+#: So it does if the time from the report until the next save is so many times longer than that from the save before.
+_LONG_FACTOR = 3.0
+#: The same for the first save of a launch, which cannot be compared with a report before: so many times longer, or so
+#: many seconds more. A busy machine may let a script wait between its report and its save.
+_FIRST_FACTOR, _FIRST_S = 10.0, 0.1
 #: A level below all others, which stands for none; JSON has no infinity.
 NO_LEVEL = -1e308
 
@@ -80,6 +85,17 @@ class State:
             Seconds from its end to the next report.
         """
         return self.gap_s is None or _CLEAR_FACTOR * after_s <= self.gap_s
+
+    def long_s(self, after_s: float) -> float:
+        """After so many seconds without a save after the next report, the script seems to save before its reports.
+
+        Parameters
+        ----------
+        after_s
+            Seconds from the end of this state to the next report.
+        """
+        long_s = _LONG_FACTOR * after_s
+        return long_s if self.gap_s is not None else min(_FIRST_FACTOR * after_s, long_s + _FIRST_S)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Collection
 
+from syne_hypersched._signal_handlers import has_handler
 from syne_hypersched.checkpoints._files import Tree, read_present, read_tree
 from syne_hypersched.checkpoints._generation import Generation
 from syne_hypersched.checkpoints._leases import GivenUpError, Leases, Patience, is_being_written
@@ -20,7 +21,6 @@ from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import State
-from syne_hypersched.checkpoints._writers import has_handler
 
 #: After a generation could not be taken, it is tried again after so many seconds.
 _RETRY_S = 1.0

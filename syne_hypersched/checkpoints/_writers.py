@@ -63,13 +63,3 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return fields[0] not in (b"Z", b"X") and not int(fields[6]) & _PF_EXITING
-
-
-def has_handler(pid: int, signals: Iterable[int]) -> bool:
-    """Whether a process has a handler for one of some signals; a process that has ended has none."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            caught = next((int(line.split()[1], 16) for line in file if line.startswith(b"SigCgt:")), 0)
-    except OSError:
-        return False
-    return any(caught >> (number - 1) & 1 for number in signals)

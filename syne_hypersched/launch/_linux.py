@@ -1,4 +1,4 @@
-"""Services of Linux for process trees: death signals, subreapers, which signals a process handles, cheap forks."""
+"""Services of Linux for process trees: death signals, subreapers, cheap forks."""
 
 from __future__ import annotations
 
@@ -36,15 +36,6 @@ def die_with_parent(parent_pid: int, signum: int = signal.SIGKILL) -> None:
     _prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signum)
-
-
-def handles(pid: int, signum: int) -> bool:
-    """Whether a process has a handler of its own for a signal; False if there is no such process."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"SigCgt:"):
-                return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
-    return False
 
 
 def adopt_orphans() -> None:

@@ -17,8 +17,9 @@ import traceback
 from dataclasses import asdict
 from typing import Any, NoReturn
 
+from syne_hypersched._signal_handlers import has_handler
 from syne_hypersched.checkpoints import Beginning, GenerationKeeper
-from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, handles, kill_descendants
+from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, kill_descendants
 from syne_hypersched.launch._rank import RANK_SIGNALS, run_rank
 from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
@@ -188,7 +189,7 @@ class Supervisor:
         if self._keeper is not None:
             self._keeper.drain()
         for pid, rank in self._rank_of.items():
-            if handles(pid, signal.SIGTERM):
+            if has_handler(pid, [signal.SIGTERM]):
                 self._handled.add(rank)
             _kill(pid, signal.SIGTERM)
 

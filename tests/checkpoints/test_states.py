@@ -51,3 +51,11 @@ def test_the_step_is_the_last_difference_of_levels_that_rose(levels, step):
 )
 def test_a_save_is_clearly_that_of_the_next_report_if_it_came_long_after_the_one_before(gap_s, after_s, is_clear):
     assert State(1, 1, ended_s=5.0, gap_s=gap_s).is_clear(after_s) == is_clear
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "after_s", "long_s"),
+    [(1.0, 0.01, 0.03), (1.0, 2.0, 6.0), (None, 0.001, 0.01), (None, 0.02, 0.16), (None, 2.0, 6.1), (None, 0.0, 0.0)],
+)
+def test_a_pause_after_a_report_is_long_beside_that_before_it_and_longer_after_the_first_save(gap_s, after_s, long_s):
+    assert State(1, 1, ended_s=5.0, gap_s=gap_s).long_s(after_s) == pytest.approx(long_s)

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from syne_hypersched.checkpoints._writers import has_handler, is_alive, open_for_writing
+from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -93,17 +93,3 @@ def test_a_stopped_process_lives(child):
 def test_a_name_with_brackets_is_no_riddle(child):
     child.do("file = open('/proc/self/comm', 'w'); file.write('a) Z 1 (b'); file.close()")
     assert is_alive(child.pid)
-
-
-def test_a_handler_of_a_process_is_seen(child):
-    assert not has_handler(child.pid, [signal.SIGALRM, signal.SIGTERM])
-    child.do("import signal; signal.signal(signal.SIGALRM, lambda *_: None)")
-    assert has_handler(child.pid, [signal.SIGTERM, signal.SIGALRM])
-    assert not has_handler(child.pid, [signal.SIGTERM])
-    child.do("import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)")
-    assert not has_handler(child.pid, [signal.SIGALRM])
-
-
-def test_a_process_that_has_ended_has_no_handler(child):
-    child.close()
-    assert not has_handler(child.pid, [signal.SIGTERM])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,20 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from syne_hypersched.launch import _linux
-from syne_hypersched.launch._linux import handles, use_huge_pages
+from syne_hypersched.launch._linux import use_huge_pages
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
-
-
-def test_which_signals_a_process_handles():
-    code = "import signal; signal.signal(signal.SIGTERM, print); print(); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as process:
-        process.stdout.readline()
-        assert handles(process.pid, signal.SIGTERM)
-        assert not handles(process.pid, signal.SIGHUP)
-        process.communicate(b"\n")
-    assert not handles(process.pid, signal.SIGTERM)
-    assert handles(os.getpid(), signal.SIGINT)
 
 
 DESCENDANTS = """

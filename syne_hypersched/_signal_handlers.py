@@ -1,0 +1,15 @@
+"""Which signals a process handles, as the kernel knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def has_handler(pid: int, signals: Iterable[int]) -> bool:
+    """Whether a process has a handler for one of some signals; a process that has ended has none."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            caught = next((int(line.split()[1], 16) for line in file if line.startswith(b"SigCgt:")), 0)
+    except OSError:
+        return False
+    return any(caught >> (number - 1) & 1 for number in signals)

@@ -24,7 +24,7 @@ from syne_hypersched.check._log import error_line, last_lines
 from syne_hypersched.check._trace import LaunchTrace, num_saves, places_of
 from syne_hypersched.checkpoints import Change, ChangeWatch
 from syne_hypersched.filenames import SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME, rank_log_name
-from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec, working_directory
 
 #: The checkpoint folder in an option of the script.
 CHECKPOINT_PLACEHOLDER = "{st_checkpoint_dir}"
@@ -318,7 +318,7 @@ class Stage:
         )
         folder = str(self.checkpoints(trial))
         argv = tuple(part.replace(CHECKPOINT_PLACEHOLDER, folder) for part in self._argv)
-        spec = LaunchSpec((*self._binary, *argv), ranks, not self._binary, self._grace_s, os.getcwd())
+        spec = LaunchSpec((*self._binary, *argv), ranks, not self._binary, self._grace_s, working_directory())
         launch = WatchedLaunch(self._launcher, spec, self.checkpoints(trial))
         with self._lock:
             launch.handle = self._launcher.launch(spec)

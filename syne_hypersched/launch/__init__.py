@@ -9,6 +9,7 @@ from syne_hypersched.launch._linux import die_with_parent as die_with_parent
 from syne_hypersched.launch._spec import LaunchExit as LaunchExit
 from syne_hypersched.launch._spec import LaunchSpec as LaunchSpec
 from syne_hypersched.launch._spec import RankSpec as RankSpec
+from syne_hypersched.launch._spec import working_directory as working_directory
 from syne_hypersched.launch._warmth import PRELOADABLE as PRELOADABLE
 from syne_hypersched.launch._warmth import is_read_when_loaded as is_read_when_loaded
 
@@ -24,4 +25,5 @@ __all__ = [
     "is_here",
     "is_read_when_loaded",
     "is_same",
+    "working_directory",
 ]

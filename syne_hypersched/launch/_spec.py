@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -125,6 +126,14 @@ class LaunchExit:
     def to_json(self) -> dict[str, Any]:
         """The message that :meth:`from_json` reads."""
         return asdict(self)
+
+
+def working_directory() -> str | None:
+    """The working directory of this process; None if it was removed: then processes start where the server is."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def encode(message: dict[str, Any]) -> bytes:

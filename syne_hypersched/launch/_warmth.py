@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.machinery
 import os
 from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
 
+from syne_hypersched.launch._spec import working_directory
 from syne_hypersched.launch._threads import THREAD_VARIABLES
 
 #: Libraries that are slow to import, start no thread that a fork would miss and open no GPU when they are imported.
@@ -88,10 +88,8 @@ def searched_first(script: str, env: Mapping[str, str], cwd: str | None) -> list
     path = env.get("PYTHONPATH")
     if not path:
         return folders
-    if cwd is None:
-        with contextlib.suppress(FileNotFoundError):  # it was removed
-            cwd = os.getcwd()
-    return folders + [os.path.join(cwd or "", entry) for entry in path.split(os.pathsep)]
+    cwd = cwd or working_directory() or ""
+    return folders + [os.path.join(cwd, entry) for entry in path.split(os.pathsep)]
 
 
 def hidden_module(folder: str, loaded: Mapping[str, ModuleType], own: Collection[str]) -> str | None:

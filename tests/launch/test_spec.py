@@ -6,7 +6,7 @@ import pytest
 
 from syne_hypersched.checkpoints import CheckpointSpec, Ending
 from syne_hypersched.contract import EXIT_DRAINED
-from syne_hypersched.launch import LaunchSpec, RankSpec
+from syne_hypersched.launch import LaunchSpec, RankSpec, working_directory
 from syne_hypersched.launch._spec import LaunchExit, LineBuffer, encode
 
 BASE = {"PATH": "/bin", "HOME": "/home/me", "LANG": "C"}
@@ -73,3 +73,11 @@ def test_messages_come_in_pieces():
     assert buffer.feed(data + b'{"half":') == messages
     assert buffer.feed(b" 1}\n\n") == [{"half": 1}]
     assert buffer.feed(b"") == []
+
+
+def test_a_working_directory_that_was_removed_is_none(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    assert working_directory() == str(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert working_directory() is None

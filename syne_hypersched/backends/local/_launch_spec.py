@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.filenames import rank_log_name
-from syne_hypersched.launch import LaunchSpec, RankSpec
+from syne_hypersched.launch import LaunchSpec, RankSpec, working_directory
 
 
 def launch_spec(
@@ -39,11 +38,3 @@ def launch_spec(
         for rank, (environment, cores) in enumerate(environments)
     )
     return LaunchSpec(trial.argv, ranks, warm, grace_s, working_directory())
-
-
-def working_directory() -> str | None:
-    """The working directory of the tuner; None if it was removed: processes start where the server is."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from syne_hypersched.backends.ray._streams import CheckpointStreams
 from syne_hypersched.backends.ray._url_backend import UrlBackend
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.filenames import STDOUT_FILENAME
+from syne_hypersched.launch import working_directory
 
 logger = logging.getLogger(__name__)
 
@@ -388,7 +388,7 @@ class ElasticRayBackend(UrlBackend):
         trial.reports.stream.clock_ahead_s = 0.0 if of_rank_0 is None else of_rank_0.ahead_s
         ranks = rank_specs(trial.stdout_path, trial.stderr_path, len(devices) if self._per_device else 1)
         return ClusterSpec(
-            trial.argv, ranks, self.launch_mode == "warm", self.grace_s, os.getcwd(), devices=devices,
+            trial.argv, ranks, self.launch_mode == "warm", self.grace_s, working_directory(), devices=devices,
             per_device=self._per_device,
         )  # fmt: skip
 

@@ -181,7 +181,7 @@ class ClusterLauncher:
         watches = position == 0 and spec.checkpoints is not None
         order = {
             "order": "launch", "launch": handle, "argv": list(spec.argv), "warm": spec.warm, "grace_s": spec.grace_s,
-            "cwd": spec.cwd or os.getcwd(), "python": sys.executable, "devices": list(part.devices),
+            "cwd": spec.cwd or "", "python": sys.executable, "devices": list(part.devices),
             "per_device": spec.per_device, "world": world,
             "log": str(live.log) if position == 0 and live.log is not None else None,
             "checkpoints": asdict(spec.checkpoints) if watches and spec.checkpoints is not None else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from syne_hypersched.backends.local._launch_spec import launch_spec, working_directory
+from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._processes import TrialProcesses
 
 
@@ -18,11 +18,3 @@ def test_each_rank_has_its_environment_its_cores_and_its_logs(tmp_path):
     assert (second.env, second.cores) == ({"RANK": "1"}, ())
     assert [first.stdout, first.stderr] == [str(tmp_path / "std.out"), str(tmp_path / "std.err")]
     assert [second.stdout, second.stderr] == [str(tmp_path / "std.rank1.out"), str(tmp_path / "std.rank1.err")]
-
-
-def test_a_working_directory_that_was_removed_is_none(tmp_path, monkeypatch):
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    assert working_directory() == str(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    assert working_directory() is None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from syne_hypersched.backends.ray._launcher import PEER_GRACE_S, ClusterLauncher
@@ -47,7 +45,14 @@ class Nodes:
             for rank in range(len(devices))
         )
         return ClusterSpec(
-            ("train.py",), ranks, warm=True, grace_s=1.0, checkpoints=checkpoints, devices=tuple(devices), **fields
+            ("train.py",),
+            ranks,
+            warm=True,
+            grace_s=1.0,
+            checkpoints=checkpoints,
+            devices=tuple(devices),
+            cwd="/work",
+            **fields,
         )
 
     def watched(self, launch=1, **fields):
@@ -87,7 +92,7 @@ def test_each_node_starts_its_ranks(nodes):
     master = ("10.0.0.1", 4000)
     assert order["world"] == {"size": 3, "first_rank": 0, "node_rank": 0, "num_nodes": 2, "master": master}
     assert other["world"] == {"size": 3, "first_rank": 2, "node_rank": 1, "num_nodes": 2, "master": master}
-    assert order["cwd"] == os.getcwd()
+    assert order["cwd"] == "/work"
     for node in "ab":
         assert nodes.told == []
         nodes.say(node, "launched", launch=handle, pids=[1])

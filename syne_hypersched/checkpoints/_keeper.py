@@ -182,24 +182,34 @@ class GenerationKeeper:
             return self._matcher.awaits_save(now, self._asked_s)
         return True
 
-    def drain(self) -> None:
-        """The processes get SIGTERM now."""
-        if self._watch is None:
-            return
-        self._matcher.drain()
+    def drain(self, may_wait: bool = False) -> bool:
+        """The processes get SIGTERM now. Returns False if they must not, since one has just begun to save.
+
+        Parameters
+        ----------
+        may_wait
+            Whether there is time to let it finish.
+        """
         try:
-            self._drain()
+            if self._watch is not None and not self._drain(may_wait):
+                return False
         except Exception as error:  # whatever it is, the launch ends
             self._error = f"{type(error).__name__}: {error}"
+        if self._watch is not None:
+            self._matcher.drain()
+        return True
 
-    def _drain(self) -> None:
+    def _drain(self, may_wait: bool) -> bool:
         found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
         observer, folder = self._observer, os.path.realpath(self._spec.folder)
         log_end, open_now = observer.log.size(), observer.open_files()
+        if may_wait and observer.logs.awaited(open_now, time.monotonic()):
+            return False  # no event has told of it yet
         writing = {os.path.relpath(path, folder) for path in open_now}
         is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
         is_calm = is_calm and all(map(is_alive, observer.pids))
         self._at_sigterm = found if is_calm else None
+        return True
 
     def strike(self) -> None:
         """SIGTERM has killed a process at once."""

@@ -185,9 +185,10 @@ class Supervisor:
         return self._keeper is not None and self._keeper.is_saving()
 
     def _terminate(self) -> None:
+        may_wait = self._term_at is not None and time.monotonic() < self._term_at
+        if self._keeper is not None and not self._keeper.drain(may_wait):
+            return  # it is asked again soon
         self._term_at, self._terminated = None, True
-        if self._keeper is not None:
-            self._keeper.drain()
         for pid, rank in self._rank_of.items():
             if has_handler(pid, [signal.SIGTERM]):
                 self._handled.add(rank)

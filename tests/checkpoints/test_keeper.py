@@ -877,6 +877,20 @@ def test_a_drain_waits_for_the_save_after_a_report(in_process, wait_for, order):
     assert script.end().is_whole
 
 
+def test_a_drain_waits_for_a_save_that_no_event_has_told_of(in_process, monkeypatch, wait_for):
+    script = in_process(order="early")
+    path = str(script.folder / "model")
+    script.report(1, 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(script.keeper._observer, "look", lambda: None)
+        script.do(f"file = open({path!r}, 'w'); file.write('half'); file.flush()")
+        assert not script.keeper.drain(may_wait=True)
+        assert script.keeper.drain(may_wait=False)
+        script.do("file.close()")
+        assert script.keeper.drain(may_wait=True)
+    assert script.end().is_whole
+
+
 def test_a_drain_does_not_wait_for_a_script_that_has_saved_before_its_report(in_process, wait_for):
     script = in_process(order="early")
     script.do(f"open({str(script.folder / 'model')!r}, 'w').close()")

@@ -186,12 +186,12 @@ class Supervisor:
 
     def _terminate(self) -> None:
         may_wait = self._term_at is not None and time.monotonic() < self._term_at
+        handled = {rank for pid, rank in self._rank_of.items() if has_handler(pid, [signal.SIGTERM])}
+        # At once after this, the signals: a save that begins between the two may be cut off.
         if self._keeper is not None and not self._keeper.drain(may_wait):
             return  # it is asked again soon
-        self._term_at, self._terminated = None, True
-        for pid, rank in self._rank_of.items():
-            if has_handler(pid, [signal.SIGTERM]):
-                self._handled.add(rank)
+        self._term_at, self._terminated, self._handled = None, True, handled
+        for pid in self._rank_of:
             _kill(pid, signal.SIGTERM)
 
     def _reap(self) -> None:

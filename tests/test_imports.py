@@ -34,6 +34,7 @@ COMMON_GROUND = {
     "_moments": set(),
     "_picture_text": {"_terminal_text"},
     "_report_lines": set(),
+    "_resent_signals": set(),
     "_resize_desk": set(),
     "_short_table": {"contract"},
     "_signal_handlers": set(),

@@ -6,6 +6,8 @@ import signal
 import threading
 from types import FrameType
 
+from syne_hypersched._resent_signals import ResentSignal
+
 EXIT_TERMINATED = 128 + signal.SIGTERM
 """Exit code of a tuner that was ended by SIGTERM, as a shell would give it."""
 
@@ -20,18 +22,26 @@ class Termination:
         #: Whether SIGTERM has come.
         self.has_come = False
         self._installed = False
+        self._resent: ResentSignal | None = None
 
     def install(self) -> None:
         """Installs the handler of SIGTERM."""
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._on_signal)
+            self._listen()
+            self._resent = ResentSignal(signal.SIGTERM, SystemExit, self._listen)
+            self._resent.begin()
             self._installed = True
+
+    def _listen(self) -> None:
+        signal.signal(signal.SIGTERM, self._on_signal)
 
     def uninstall(self) -> None:
         """Restores the previous handler, unless SIGTERM was received: then the process is about to end."""
         if self._installed and not self.has_come:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self._installed and self._resent is not None:
+            self._resent.end()
         self._installed = False
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:

@@ -48,6 +48,16 @@ def test_a_launch_costs_what_its_first_report_took_beyond_the_epochs():
     assert times.launch_cost_s == 3.0
 
 
+def test_a_launch_that_begins_with_the_last_report_anew_has_trained_nothing_before_it():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    for epoch in (1, 2, 3):
+        times.report(0, TimedReport(epoch, 2.0 * epoch, launch=0), 2.0 * epoch)
+    times.report(0, TimedReport(3, 13.0, launch=1, signal_to_report_s=5.0), 13.0)
+    times.report(0, TimedReport(4, 15.0, launch=1), 15.0)
+    assert times.launch_cost_s == times.relaunch_cost_s == 5.0
+
+
 def test_a_resize_is_measured_with_the_epoch_time_on_the_new_devices():
     times = TrialTimes()
     times.start(0, 0.0)

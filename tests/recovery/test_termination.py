@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
+import time
 import zipfile
 
 import pytest
@@ -107,6 +109,25 @@ def test_only_the_first_sigterm_counts():
     signal.raise_signal(signal.SIGTERM)
     termination.uninstall()
     signal.raise_signal(signal.SIGTERM)  # nor does one disturb the end
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_sigterm_that_a_destructor_swallows_ends_the_tuner_all_the_same():
+    class Dying:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    termination, hook = Termination(), sys.unraisablehook
+    termination.install()
+    with pytest.raises(SystemExit) as ended:
+        Dying()
+        while True:
+            time.sleep(600)
+    assert ended.value.code == EXIT_TERMINATED
+    termination.uninstall()
+    assert sys.unraisablehook == hook
+    assert termination.has_come
 
 
 @pytest.mark.usefixtures("handler")

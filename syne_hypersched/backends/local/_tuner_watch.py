@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 from syne_tune import Tuner
 
+from syne_hypersched._resent_signals import ResentSignal
 from syne_hypersched._storing import store_safely_to_the_end
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class TunerWatch:
     def begin(self) -> None:
         """Watches the tuner that starts a trial in this thread, if it is one and is not watched yet.
 
-        A full disk will be no reason for it to end, whatever callbacks it has.
+        A full disk will be no reason for it to end, whatever callbacks it has. Ctrl-C will be one, whatever it does.
         """
         run: FrameType | None = sys._getframe(1)
         while run is not None and run.f_code is not Tuner.run.__code__:
@@ -50,12 +52,15 @@ class TunerWatch:
         if run is not None and run is not self._run:
             self._run = run
             store_safely_to_the_end(run.f_locals["self"])
-            threading.Thread(target=self._watch, args=(run,), name="syne-hypersched-watch", daemon=True).start()
+            ctrl_c = ResentSignal(signal.SIGINT, KeyboardInterrupt)
+            ctrl_c.begin()
+            threading.Thread(target=self._watch, args=(run, ctrl_c), name="syne-hypersched-watch", daemon=True).start()
 
-    def _watch(self, run: FrameType) -> None:
+    def _watch(self, run: FrameType, ctrl_c: ResentSignal) -> None:
         ended = threading.Event()  # never set: it lets this thread sleep
         while is_running(run):
             ended.wait(PERIOD_S)
+        ctrl_c.end()
         if self._run is not run:
             return  # another tuner has taken over the trials
         self._run = None

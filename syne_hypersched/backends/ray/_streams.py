@@ -350,7 +350,7 @@ class CheckpointStreams:
         })  # fmt: skip
 
     def _cancel(self, condition: Callable[[_OrderedCopy], bool]) -> None:
-        for number, copy in self._copies.items():
+        for number, copy in list(self._copies.items()):  # one may end at once
             if condition(copy):
                 copy.is_cancelled = True
                 self._send({"command": "cancel", "copy": number})

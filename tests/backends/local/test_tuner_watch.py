@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -46,6 +47,31 @@ def test_a_tuner_that_cannot_store_its_results_leaves_no_trial_behind(tmp_path, 
         Tuner(backend, scheduler, stop, n_workers=1, sleep_time=0.02, callbacks=[CannotStore()]).run()
     wait_for(lambda: "The tuner has ended without stopping its trials" in caplog.text)
     wait_for(lambda: set(psutil.Process().children(recursive=True)) <= before)
+    assert backend.busy_trial_ids() == []
+
+
+class Interrupts(TunerCallback):
+    """Somebody presses Ctrl-C while a destructor runs."""
+
+    def on_loop_end(self):
+        class Dying:
+            def __del__(self):
+                signal.raise_signal(signal.SIGINT)
+
+        Dying()
+
+
+def test_ctrl_c_ends_a_tuner_even_in_a_destructor(tmp_path, wait_for, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(_tuner_watch, "PERIOD_S", 0.02)
+    monkeypatch.setattr(sys, "unraisablehook", hook := sys.unraisablehook)
+    (tmp_path / "train.py").write_text(SCRIPT)
+    backend = ElasticLocalBackend(tmp_path / "train.py", 1, device_type="cpu", grace_s=0.5, preload=())
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9)
+    stop = StoppingCriterion(max_wallclock_time=600)
+    with pytest.raises(KeyboardInterrupt):
+        Tuner(backend, scheduler, stop, n_workers=1, sleep_time=0.02, callbacks=[Interrupts()]).run()
+    wait_for(lambda: sys.unraisablehook == hook)
     assert backend.busy_trial_ids() == []
 
 

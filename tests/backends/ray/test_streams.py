@@ -182,6 +182,21 @@ class TestALaunchElsewhere:
 
 
 class TestALostNode:
+    def test_a_copy_that_is_cancelled_may_end_at_once(self, world):
+        world.prepare("a")
+        world.streams.take(world.folder, 1)
+        order = world.gateway.wait("a", "")
+        send = world.gateway.send
+
+        def send_and_answer(message):
+            send(message)
+            if message["command"] == "cancel":
+                world.gateway.answer(order, error="it was given up")
+
+        world.streams._send = send_and_answer
+        world.streams.lose("a")
+        assert order["copy"] in world.gateway.cancelled()
+
     def test_a_trial_goes_back_to_the_tuners_disk_and_says_so(self, world, wait_for, tmp_path):
         write(tmp_path / "0" / "checkpoints", state="1")
         world.prepare("a")

@@ -139,3 +139,13 @@ def test_short_ladders(levels):
     assert halving.report(1, 5, 2.0) == bool(levels)
     halving.pause(1)
     assert halving.promotable() is None
+
+
+@pytest.mark.parametrize(("value", "is_outdone"), [(2.0, False), (2.5, True)])
+def test_a_weak_trial_is_outdone_by_a_paused_one_that_is_better_and_not_by_an_equal_one(value, is_outdone):
+    halving = RetrospectiveHalving([1.0], reduction_factor=4)
+    halving.report(0, 1.0, 1.0)
+    assert halving.report(1, 1.0, 2.0)
+    halving.pause(1)
+    assert halving.report(2, 1.0, value)
+    assert halving.is_outdone(2) == is_outdone

@@ -1,0 +1,68 @@
+"""Sends a signal again whose exception Python has swallowed.
+
+The handler of a signal raises wherever the main thread is. In a destructor, or in a callback of the garbage collector
+or of a weak reference, Python prints the exception as ignored, and the program goes on as if nobody had pressed Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+#: After so many seconds, the destructor has probably returned; if not, the signal is sent once more.
+_PAUSE_S = 0.01
+
+
+class ResentSignal:
+    """See the module.
+
+    Parameters
+    ----------
+    signum
+        The signal.
+    exception
+        What its handler raises.
+    prepare
+        Called in the main thread before it is sent again.
+    """
+
+    def __init__(self, signum: int, exception: type[BaseException], prepare: Callable[[], object] = bool) -> None:
+        self._signum = signum
+        self._exception = exception
+        self._prepare = prepare
+        self._before: Callable[[UnraisableHookArgs], object] | None = None
+
+    def begin(self) -> None:
+        """Begins to look for the exception. Does nothing in another thread than the main one, or the second time."""
+        if self._before is None and threading.current_thread() is threading.main_thread():
+            self._before, sys.unraisablehook = sys.unraisablehook, self._hear
+
+    def end(self) -> None:
+        """Looks no longer; any thread may call it."""
+        if sys.unraisablehook == self._hear and self._before is not None:
+            sys.unraisablehook, self._before = self._before, None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_before": None}  # another process has its own hook
+
+    def _hear(self, unraisable: UnraisableHookArgs) -> object:
+        main = threading.main_thread()
+        if not issubclass(unraisable.exc_type, self._exception) or threading.current_thread() is not main:
+            return (self._before or sys.__unraisablehook__)(unraisable)
+        self._prepare()
+        # Not here, where it would be swallowed, too.
+        timer = threading.Timer(_PAUSE_S, self._send)
+        timer.daemon = True
+        timer.start()
+        return None
+
+    def _send(self) -> None:
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, self._signum)

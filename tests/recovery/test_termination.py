@@ -117,13 +117,16 @@ def test_a_sigterm_that_a_destructor_swallows_ends_the_tuner_all_the_same():
         def __del__(self):
             signal.raise_signal(signal.SIGTERM)
 
+    def run():
+        Dying()
+        while True:
+            time.sleep(600)
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     termination, hook = Termination(), sys.unraisablehook
     termination.install()
     with pytest.raises(SystemExit) as ended:
-        Dying()
-        while True:
-            time.sleep(600)
+        run()
     assert ended.value.code == EXIT_TERMINATED
     termination.uninstall()
     assert sys.unraisablehook == hook

@@ -201,6 +201,14 @@ def test_a_level_that_never_rises_is_warned_of_when_a_script_ends(reader, caplog
     assert "trial 3 has ended after 3 reports, all of them with epoch=5 (time_attr), which is below max_t=27" in message
 
 
+@pytest.mark.parametrize("kind", [float, np.float32])
+def test_a_level_that_has_risen_once_may_stay(reader, caplog, kind):
+    for level in (1, 5, 5, 5):
+        reader.read(0, {"val_loss": kind(1.0), "epoch": level})
+    reader.complete(0)
+    assert messages(caplog) == []
+
+
 def test_several_reports_at_the_level_of_a_pause_are_no_fault(reader, caplog):
     for _ in range(4):
         reader.read(0, {"val_loss": 1.0, "epoch": 3})

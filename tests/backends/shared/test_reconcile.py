@@ -367,6 +367,13 @@ def test_of_shared_gpus_whole_ones_are_reserved_where_the_trial_has_a_share_firs
     assert room.take(1) is None, "both of the others are reserved whole"
 
 
+def test_of_shared_gpus_none_of_which_is_whole_a_launch_gets_one_share():
+    room = _ShareRoom({"gpu0": 1, "gpu1": 1}, 2)
+    assert room.most == 1
+    assert room.take(2) is None
+    assert [room.take(1), room.take(1), room.most] == [{"gpu0": 1}, {"gpu1": 1}, 0]
+
+
 def test_of_shared_gpus_too_few_are_reserved_only_in_part():
     trial = SimpleNamespace(nodes={})
     for in_part, left in ((False, 2), (True, 1)):

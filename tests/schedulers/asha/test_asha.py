@@ -416,3 +416,13 @@ def test_pauses_and_resumes_real_scripts_on_syne_tunes_local_backend(
     assert all(reported == list(range(1, len(reported) + 1)) for reported in epochs.values())
     assert scheduler.incumbent is not None
     assert (scheduler.incumbent.trial_id, scheduler.incumbent.resource) == (1, 4)
+
+
+@pytest.mark.parametrize("type_", list(REFERENCES))
+def test_the_checkpoint_of_a_trial_that_is_stopped_may_be_removed(type_):
+    scheduler = ASHA(SPACE, "loss", "epoch", max_t=2, type=type_)
+    trials = [trial_of(number, scheduler.suggest().config) for number in range(2)]
+    for trial in trials:
+        scheduler.on_trial_add(trial)
+    assert scheduler.on_trial_result(trials[1], {"loss": 0.5, "epoch": 2}) == STOP
+    assert scheduler.trials_checkpoints_can_be_removed() == [1]

@@ -66,6 +66,14 @@ class TestBestBatches:
         tried[local * micro_batches > limits.largest] = 0
         assert plans.goodput[0] >= 0.9 * tried.max()
 
+    @pytest.mark.parametrize("noise_scale", [10.0, 1000.0])
+    def test_the_unit_of_time_does_not_matter(self, noise_scale):
+        limits = BatchLimits(10, 37)
+        quick, slow = (ThroughputModel(0.1 * unit, 0.01 * unit, 0.1 * unit, 0.1 * unit, 1.0) for unit in (1.0, 1e4))
+        plans = [best_batches(model, noise_scale, range(1, 9), limits) for model in (quick, slow)]
+        assert plans[0].batch_size.tolist() == plans[1].batch_size.tolist()
+        assert plans[0].goodput == pytest.approx(1e4 * plans[1].goodput)
+
     def test_more_noise_or_more_synchronisation_asks_for_a_larger_batch(self):
         limits = BatchLimits(32, 4096)
         sizes = []

@@ -50,6 +50,18 @@ def run(scheduler: HyperSched, **kwargs):
     return simulate(scheduler, TABLE, **{**given, "launch_cost": LaunchCost(start_s=0.1), **kwargs})
 
 
+@pytest.mark.parametrize(("best_paused", "is_spared"), [(None, True), (2.0, True), (1.0, True), (0.5, False)])
+def test_once_nothing_new_can_start_a_weak_trial_goes_on_unless_a_better_one_is_paused(best_paused, is_spared):
+    strategy = make_scheduler()._strategy
+    strategy._best[0] = 1.0
+    if best_paused is not None:
+        strategy._best[1] = best_paused
+        strategy._paused.add((best_paused, 1))
+    assert not strategy._is_spared(0), "others can start"
+    strategy._all_suggested = True
+    assert strategy._is_spared(0) == is_spared
+
+
 def test_explores_on_one_device_each_and_ends_with_one_trial_on_all():
     scheduler = make_scheduler()
     simulation = run(scheduler)

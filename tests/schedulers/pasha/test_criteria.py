@@ -129,3 +129,14 @@ def test_wrong_parameters_are_refused(name, kwargs, error, message):
 
 def test_parameters_may_be_of_numpy():
     assert criterion_factory("soft_ranking", {"epsilon": np.float32(0.5)})().epsilon == 0.5
+
+
+@pytest.mark.parametrize("name, scale", [("soft_ranking_std", 2), ("soft_ranking_mean_dst", 1)])
+def test_the_default_scales_are_those_of_the_paper(name, scale):
+    random_state, seen = np.random.RandomState(0), set()
+    for _ in range(60):
+        lower, top = random_state.normal(size=(2, 6)).round(1).tolist()
+        result = changed(name, {}, lower, top)
+        assert result == changed(name, {"scale": scale}, lower, top)
+        seen.add((result, changed(name, {"scale": 1.5 * scale}, lower, top)))
+    assert (True, False) in seen

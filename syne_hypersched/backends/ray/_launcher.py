@@ -214,7 +214,7 @@ class ClusterLauncher:
             if self._streams is not None:
                 self._streams.lose(node)
             with self._lock:
-                for handle, live in self._live.items():
+                for handle, live in list(self._live.items()):
                     if live.position(node) is not None:
                         self._drain(handle, live, PEER_GRACE_S)
             return

@@ -426,3 +426,9 @@ def test_the_checkpoint_of_a_trial_that_is_stopped_may_be_removed(type_):
         scheduler.on_trial_add(trial)
     assert scheduler.on_trial_result(trials[1], {"loss": 0.5, "epoch": 2}) == STOP
     assert scheduler.trials_checkpoints_can_be_removed() == [1]
+
+
+def test_only_a_scheduler_that_pauses_has_a_maximum_of_paused_trials():
+    with pytest.raises(ValueError, match='max_paused must be left out with type="stopping"'):
+        ASHA(SPACE, "loss", "epoch", max_t=9, type="stopping", max_paused=3)
+    assert ASHA(SPACE, "loss", "epoch", max_t=9, type="promotion", max_paused=3).max_paused == 3

@@ -164,3 +164,11 @@ def test_rank_correlation():
     assert rank_correlation(first, -first) == pytest.approx(-1.0)
     assert rank_correlation(first, np.ones(4)) == 0.0
     assert rank_correlation(first[:2], first[:2]) == 0.0
+
+
+@pytest.mark.parametrize("span", [0.5, 1.0, 2.0])
+def test_a_rank_correlation_does_not_depend_on_the_span_of_the_values(span):
+    values = span * np.array([0.0, 0.25, 1.0])
+    assert rank_correlation(values, values) == pytest.approx(1.0)
+    assert rank_correlation(values, -values) == pytest.approx(-1.0)
+    assert rank_correlation(values, np.full(3, span)) == 0.0

@@ -96,3 +96,6 @@ def _reset_libraries() -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()  # otherwise all trials draw the same numbers; Python's own generator reseeds itself
+    generator = getattr(sys.modules.get("torch"), "default_generator", None)
+    if generator is not None:
+        generator.seed()  # that of the process has been seeded at random when PyTorch was loaded

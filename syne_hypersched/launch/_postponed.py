@@ -3,8 +3,9 @@
 Syne Tune's reporter, for instance, gives the root logger a handler when it is imported. In a fork of the preloading
 server it is loaded already, and a script that calls ``logging.basicConfig`` before it imports the reporter would not be
 heeded: its format, level and file would be those of the import. Libraries also ask for the folder of temporary files,
-which Python then keeps, whatever ``TMPDIR`` a script sets before it imports them. They insert filters of warnings, which
-would come after those that the script inserts first. And they set variables of the environment, which a launch gets anew.
+which Python then keeps, whatever ``TMPDIR`` a script sets before it imports them. They insert filters of warnings,
+which would come after those that the script inserts first. And they set variables of the environment, which a launch
+gets anew.
 """
 
 from __future__ import annotations

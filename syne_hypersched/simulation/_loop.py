@@ -124,8 +124,8 @@ class SimulatedTuner:
         trial_id = len(self._trials)
         if trial_id == _MANY and self._is_unlimited:
             logger.warning(
-                "%d trials have been simulated, without deadline_s, max_num_trials or max_num_results. It goes on until "
-                "the searcher has no further configuration, which in a space with numbers may be never",
+                "%d trials have been simulated, without deadline_s, max_num_trials or max_num_results. It goes on "
+                "until the searcher has no further configuration, which in a space with numbers may be never",
                 _MANY,
             )
         self._fleet.start(trial_id, config, self._num_devices_per_trial, "start", checkpoint_of)

@@ -10,6 +10,7 @@ import sys
 import threading
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import dill
@@ -87,7 +88,7 @@ class _FunctionPickler(dill.Pickler):
             self.used_of_main |= used_globals(function)
         dill.Pickler.dispatch[types.FunctionType](self, function)
 
-    def save_enum(self, enum_class: enum.EnumMeta) -> None:
+    def save_enum(self, enum_class: Any) -> None:
         """Pickles an enumeration by name or by value, which dill cannot: its members refer to it."""
         if in_a_module(enum_class):
             dill.Pickler.dispatch[type](self, enum_class)
@@ -97,13 +98,10 @@ class _FunctionPickler(dill.Pickler):
         if mixins:
             named["type"] = mixins[0]
         members = [(name, member.value) for name, member in enum_class.__members__.items()]
-        make = functools.partial(base, **named)
+        make: Callable[..., Any] = functools.partial(base, **named)
         try:
-            copy = make(enum_class.__name__, members)
-            is_same = len(mixins) < 2 and all(
-                _own(member) == _own(enum_class[member.name]) and member.value == enum_class[member.name].value
-                for member in copy
-            )
+            copy: Any = make(enum_class.__name__, members)
+            is_same = len(mixins) < 2 and _members(copy) == _members(enum_class)
         except Exception as error:
             raise pickle.PicklingError(f"the enumeration {enum_class.__qualname__} cannot be made anew") from error
         if not is_same:
@@ -119,26 +117,34 @@ class _FunctionPickler(dill.Pickler):
 
     def save_type_variable(self, variable: Any) -> None:
         """Pickles a type variable, or what ``NewType`` has made, as what makes it: Python does it by name alone."""
+        name, module = str(variable.__name__), str(variable.__module__)
+        if module != "__main__" and getattr(sys.modules.get(module), name, None) is variable:
+            self.save_global(variable, name)
+            return
         if isinstance(variable, typing.NewType):
-            self.save_reduce(typing.NewType, (variable.__name__, variable.__supertype__), obj=variable)
+            self.save_reduce(typing.NewType, (name, variable.__supertype__), obj=variable)
             return
         named = {
-            name: getattr(variable, f"__{name}__")
-            for name in ("bound", "covariant", "contravariant")
-            if getattr(variable, f"__{name}__")
+            option: getattr(variable, f"__{option}__")
+            for option in ("bound", "covariant", "contravariant")
+            if getattr(variable, f"__{option}__")
         }
         constraints = getattr(variable, "__constraints__", ())
-        make = functools.partial(type(variable), **named)
-        self.save_reduce(make, (variable.__name__, *constraints), obj=variable)
+        kind: Callable[..., Any] = type(variable)
+        make = functools.partial(kind, **named)
+        self.save_reduce(make, (name, *constraints), obj=variable)
 
     def save_lock(self, lock: Any) -> None:
         """Pickles a lock as a new one, which nobody holds. An ``RLock`` that dill makes anew is held for ever."""
         self.save_reduce(threading.RLock if isinstance(lock, _RLOCK) else threading.Lock, (), obj=lock)
 
 
-def _own(member: enum.Enum) -> dict[str, Any]:
-    """What a member has beside its name and value."""
-    return {name: value for name, value in vars(member).items() if not name.startswith("_")}
+def _members(enum_class: Any) -> list[tuple[object, dict[str, object]]]:
+    """The values of an enumeration's members, and what else these have."""
+    return [
+        (each.value, {name: value for name, value in vars(each).items() if not name.startswith("_")})
+        for each in enum_class.__members__.values()
+    ]
 
 
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())

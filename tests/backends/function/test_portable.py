@@ -16,7 +16,7 @@ ENTRY_POINT = ROOT / "syne_hypersched" / "backends" / "function" / "_entry_point
 
 #: A script that stores one of its functions, and calls it. What it calls is printed.
 SCRIPT = """
-import asyncio, dataclasses, enum, functools, pickle, sys, threading, typing
+import asyncio, dataclasses, enum, functools, pickle, signal, sys, threading, typing
 from pathlib import Path
 from syne_hypersched.backends.function._tune_function import serialise
 
@@ -77,6 +77,15 @@ class Flag(enum.Flag):
     A = enum.auto()
     B = enum.auto()
 
+class Plain(enum.Enum):
+    def both(self):
+        return self.name + self.value
+
+class Derived(Plain):
+    "An enumeration with a base of its own."
+    A = "x"
+
+SIGTERM, AnyStr = signal.SIGTERM, typing.AnyStr
 Named = enum.Enum("Named", "a b")
 T = typing.TypeVar("T")
 Bound = typing.TypeVar("Bound", bound=Colour, covariant=True)
@@ -196,7 +205,9 @@ def pickling_of_own_classes():
 
 def enumerations(default=Colour.RED):
     same = [default is Colour.RED, Colour.CRIMSON is Colour.RED, Text("a") is Text.A, Text.A == "a"]
-    return same, Colour.BLUE.base, str(Colour(7)), Flag.A | Flag.B, Named.b, pickle.loads(pickle.dumps(Colour.BLUE))
+    same += [signal.Signals.SIGTERM is SIGTERM, typing.AnyStr is AnyStr]
+    pickled = pickle.loads(pickle.dumps(Colour.BLUE))
+    return same, Colour.BLUE.base, str(Colour(7)), Derived.A.both(), Flag.A | Flag.B, Named.b, pickled
 
 def type_variables():
     bounds = Bound.__bound__, Bound.__covariant__, Either.__constraints__, Parameters.__name__

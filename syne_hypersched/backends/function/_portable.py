@@ -110,7 +110,7 @@ class _FunctionPickler(dill.Pickler):
             name: member
             for name, member in vars(enum_class).items()
             if name not in enum_class.__members__
-            and name not in ("__new__", "__new_member__", "_new_member_")
+            and name not in ("__new__", "__new_member__", "_new_member_", "_generate_next_value_")
             and (name not in vars(copy) or (isinstance(member, _DEFINED) and member is not vars(copy)[name]))
         }
         self.save_reduce(make, (enum_class.__name__, members), (None, added) if added else None, obj=enum_class)

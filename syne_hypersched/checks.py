@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
+
+T = TypeVar("T")
 
 LONGEST_S = 1e9
 """Seconds that stand for "no limit": 31 years, which every waiting function of the system accepts."""
@@ -266,6 +268,32 @@ def output_folder(name: str, value: object) -> Path:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{name} must be a folder to be written into, but {str(folder)!r} is a file")
     return folder
+
+
+def instance(name: str, value: object, kind: type[T], rule: str) -> T:
+    """An object of a class.
+
+    Raises
+    ------
+    TypeError
+        It is of another class, as the name of an experiment is, where the experiment is wanted that was read.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {rule}, but got {value!r}")
+    return value
+
+
+def instances(name: str, values: Any, kind: type[T], rule: str) -> tuple[T, ...]:
+    """Objects of a class, as a tuple.
+
+    Raises
+    ------
+    TypeError
+        It is no sequence of them.
+    """
+    if isinstance(values, (str, bytes)) or not is_iterable(values):
+        raise TypeError(f"{name} must be {rule}, but got {values!r}")
+    return tuple(instance(f"each of {name}", value, kind, f"one of {rule}") for value in values)
 
 
 def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:

@@ -114,3 +114,21 @@ def test_a_file_to_be_written_is_no_folder(value, tmp_path, monkeypatch):
     assert checks.output_file("output", "gone/page") == Path("gone/page")
     with pytest.raises(ValueError, match="output must be in an existing folder, but 'gone' does not exist"):
         checks.output_file_in_place("output", "gone/page")
+
+
+def test_objects_of_a_class():
+    assert checks.instance("path", Path("a"), Path, "a path") == Path("a")
+    assert checks.instances("paths", iter([Path("a"), Path("b")]), Path, "paths") == (Path("a"), Path("b"))
+    with pytest.raises(TypeError, match=r"^path must be a path, but got 'a'"):
+        checks.instance("path", "a", Path, "a path")
+
+
+@pytest.mark.parametrize("value", ["ab", b"ab", None, 5, np.array(3)])
+def test_what_has_no_objects_of_a_class(value):
+    with pytest.raises(TypeError, match=r"^paths must be paths, but got "):
+        checks.instances("paths", value, Path, "paths")
+
+
+def test_another_object_among_those_of_a_class():
+    with pytest.raises(TypeError, match=r"^each of paths must be one of paths, but got 'b'"):
+        checks.instances("paths", [Path("a"), "b"], Path, "paths")

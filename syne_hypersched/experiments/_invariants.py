@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from syne_tune.constants import ST_WORKER_TIME
 
+from syne_hypersched import checks
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
@@ -20,8 +21,8 @@ from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._best import check_best
 from syne_hypersched.experiments._nodes import ranges
-from syne_hypersched.experiments._run import Report, Run
-from syne_hypersched.experiments._timeline import holdings
+from syne_hypersched.experiments._run import A_RUN, SEVERAL_REPORTS, Report, Run
+from syne_hypersched.experiments._timeline import SEVERAL_EVENTS, holdings
 from syne_hypersched.filenames import STDOUT_FILENAME
 from syne_hypersched.records.events import Event
 
@@ -74,11 +75,14 @@ def check_run(run: Run, step: float | None = None) -> tuple[Violation, ...]:
 
     Raises
     ------
+    TypeError
+        ``run`` is no run, for example its name.
     ValueError
         ``step`` is not positive, or the run has no record of its devices, so that there is nothing to check.
     """
-    if step is not None and not step > 0:
-        raise ValueError(f"step must be positive, but got {step!r}")
+    run = checks.instance("run", run, Run, A_RUN)
+    if step is not None:
+        step = checks.number("step", step, "positive", above=0)
     if not run.devices:
         raise ValueError(f"the run must have an event 'setup' with its devices, but {run.path} has none")
     found = [*check_devices(run.events, run.devices)]
@@ -106,7 +110,14 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
     devices
         All devices that there are at the start. Others may join, and a device that retires or is lost may be held on
         until its processes are gone, but not be given to anybody until it joins again.
+
+    Raises
+    ------
+    TypeError
+        They are no events, but for example the name of an experiment.
     """
+    events = checks.instances("events", events, Event, SEVERAL_EVENTS)
+    devices = checks.names("devices", devices)
     held: dict[int, Event] = {}
     known = dict.fromkeys(devices)
     #: Devices that are gone or to go, with the trial that has them still.
@@ -178,7 +189,13 @@ def check_reports(
         Distance of the resource levels that the training script reports; None: they may lie anywhere.
     levels_in_log
         The levels that are reported in the log of a trial; None: that is not known.
+
+    Raises
+    ------
+    TypeError
+        They are no reports, but for example the name of an experiment.
     """
+    reports = checks.instances("reports", reports, Report, SEVERAL_REPORTS)
     levels: dict[int, dict[float, list[Report]]] = defaultdict(lambda: defaultdict(list))
     for report in reports:
         levels[report.trial_id][report.resource].append(report)

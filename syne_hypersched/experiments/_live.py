@@ -259,7 +259,14 @@ def add_live_view(tuner: Tuner) -> None:
     """Adds :class:`LiveProgress` to a tuner that begins, unless it has one.
 
     The tuner's own messages, if they are those of Syne Tune, are reduced to what the view does not show.
+
+    Raises
+    ------
+    TypeError
+        ``tuner`` is no tuner.
     """
+    if not hasattr(tuner, "callbacks"):
+        raise TypeError(f"tuner must be a syne_tune.Tuner, but got {tuner!r}")
     if any(isinstance(callback, LiveProgress) for callback in tuner.callbacks):
         return
     view = LiveProgress()

@@ -16,7 +16,7 @@ from syne_hypersched._picture_text import picture_text, without_missing_glyphs
 from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.experiments._lanes import FAINT, GREY, draw_lanes, lanes_height_of
 from syne_hypersched.experiments._nodes import attendance_of, count_devices
-from syne_hypersched.experiments._run import Report, Run
+from syne_hypersched.experiments._run import A_RUN, Report, Run
 from syne_hypersched.experiments._timeline import holdings, last_moment_s
 from syne_hypersched.experiments._trials import trial_table
 
@@ -51,6 +51,8 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 
 
     Raises
     ------
+    TypeError
+        ``run`` is no run, for example its name.
     ImportError
         matplotlib is not installed.
     ValueError
@@ -96,11 +98,14 @@ def draw_run(run: Run, title: str | None = None) -> Figure:
 
     Raises
     ------
+    TypeError
+        ``run`` is no run, for example its name.
     ImportError
         matplotlib is not installed.
     ValueError
         The run has no report yet.
     """
+    run = checks.instance("run", run, Run, A_RUN)
     if not run.reports:
         raise ValueError(f"the run must have reports, but {run.path} has none yet")
     try:

@@ -21,6 +21,7 @@ from syne_tune.constants import (
     ST_WORKER_TIMESTAMP,
 )
 
+from syne_hypersched import checks
 from syne_hypersched._metadata import read_metadata, scheduler_arguments
 from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted
@@ -80,6 +81,11 @@ class Report:
     decision: str = ""
     iteration: int | None = None
     worker_timestamp: float | None = None
+
+
+#: What functions take that are about an experiment, in words.
+SEVERAL_REPORTS = 'reports, such as load_run("NAME").reports'
+A_RUN = 'what load_run returns, as in load_run("NAME")'
 
 
 @dataclass(frozen=True, repr=False)
@@ -283,9 +289,12 @@ def run_metadata(run: Run) -> dict[str, Any]:
 
     Raises
     ------
+    TypeError
+        ``run`` is no run, for example its name.
     ValueError
         ``metadata.json`` is not whole.
     """
+    run = checks.instance("run", run, Run, A_RUN)
     return {} if run.path is None else _whole_metadata(run.path)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from syne_hypersched import checks
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._nodes import SETUP
 from syne_hypersched.records.events import Event
+
+#: What functions take that are about events, in words.
+SEVERAL_EVENTS = 'events, such as load_run("NAME").events'
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,13 @@ def holdings(events: Iterable[Event]) -> tuple[Holding, ...]:
     ----------
     events
         Events in the order in which they happened.
+
+    Raises
+    ------
+    TypeError
+        They are no events, but for example the name of an experiment.
     """
+    events = checks.instances("events", events, Event, SEVERAL_EVENTS)
     found: dict[tuple[int, int], Holding] = {}
     earlier: list[Holding] = []
     for event in events:

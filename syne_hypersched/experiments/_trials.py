@@ -9,9 +9,10 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from syne_hypersched import checks
 from syne_hypersched._terminal_text import right, shown, width
 from syne_hypersched._wording import metric_text
-from syne_hypersched.experiments._run import Report, Run, best_report
+from syne_hypersched.experiments._run import A_RUN, SEVERAL_REPORTS, Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
 from syne_hypersched.records.events import Event
 
@@ -87,7 +88,13 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
     -------
     dict
         Seconds, by trial and index of the launch; not below 0. A launch whose cost is not known is left out.
+
+    Raises
+    ------
+    TypeError
+        They are no reports, but for example the name of an experiment.
     """
+    reports = checks.instances("reports", reports, Report, SEVERAL_REPORTS)
     times_per_level_s: dict[Any, list[float]] = defaultdict(list)
     for earlier, later in _consecutive(reports):
         if earlier.worker_time_s is None or later.worker_time_s is None or later.resource <= earlier.resource:
@@ -134,7 +141,13 @@ def trial_table(run: Run) -> tuple[TrialSummary, ...]:
     ----------
     run
         The experiment, finished or running.
+
+    Raises
+    ------
+    TypeError
+        ``run`` is no run, for example its name.
     """
+    run = checks.instance("run", run, Run, A_RUN)
     reports: dict[int, list[Report]] = defaultdict(list)
     for report in run.reports:
         reports[report.trial_id].append(report)
@@ -235,7 +248,13 @@ def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str, c
         Name of the resource level.
     columns
         Columns of the terminal, for which those of the table that matter least are left out; None: all are there.
+
+    Raises
+    ------
+    TypeError
+        ``trials`` are not what :func:`trial_table` returns.
     """
+    trials = checks.instances("trials", trials, TrialSummary, "what trial_table returns")
     header = (
         "trial",
         f"best {shown(metric)}",

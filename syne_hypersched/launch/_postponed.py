@@ -3,15 +3,20 @@
 Syne Tune's reporter, for instance, gives the root logger a handler when it is imported. In a fork of the preloading
 server it is loaded already, and a script that calls ``logging.basicConfig`` before it imports the reporter would not be
 heeded: its format, level and file would be those of the import. Libraries also ask for the folder of temporary files,
-which Python then keeps, whatever ``TMPDIR`` a script sets before it imports them.
+which Python then keeps, whatever ``TMPDIR`` a script sets before it imports them. They insert filters of warnings,
+which would come after those that the script inserts first. And they set variables of the environment, which a launch
+gets anew.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,10 +32,14 @@ class _Effect:
     """The packages of the modules that were being imported: importing one of them has this effect."""
     again: Callable[[], object]
     """Does it again."""
+    filter: tuple[Any, ...] | None = None
+    """The filter of warnings that it has inserted."""
 
 
 class PostponedEffects:
-    """Notes what imports do to the root logger and to the folder of temporary files, and does it later in a fork.
+    """Notes what imports do to the state that a script shares with them, and does it later in a fork.
+
+    That is the root logger, the folder of temporary files, the filters of warnings, and the environment.
 
     The server makes it before it imports anything for scripts.
     """
@@ -48,9 +57,18 @@ class PostponedEffects:
         vars(root).update(addHandler=self._add_handler, setLevel=self._set_level)
         if self._find_tempdir is not None:
             vars(self._tempfile)["_get_default_tempdir"] = self._tempdir_is_asked_for
+        self._filters, self._insert_filter = warnings.filters[:], vars(warnings).get("_add_filter")
+        if self._insert_filter is not None:
+            vars(warnings)["_add_filter"] = self._add_filter
+        self._put, self._unset = os.putenv, os.unsetenv
+        vars(os).update(putenv=self._putenv, unsetenv=self._unsetenv)
 
     def watch(self) -> None:
         """Watches the imports of the packages that have done something so far."""
+        # A filter that was inserted for a while, in a context, is gone.
+        self._effects = [
+            effect for effect in self._effects if effect.filter is None or effect.filter in warnings.filters
+        ]
         packages = frozenset[str]().union(*(effect.packages for effect in self._effects))
         watch_imports(packages, "effects", self.package_is_imported)
 
@@ -64,6 +82,11 @@ class PostponedEffects:
         root.setLevel(self._level)
         if self._find_tempdir is not None:
             vars(self._tempfile).update(_get_default_tempdir=self._find_tempdir, tempdir=self._tempdir)
+        if self._insert_filter is not None:
+            vars(warnings)["_add_filter"] = self._insert_filter
+            warnings.filters[:] = self._filters  # type: ignore[index]
+            vars(warnings)["_filters_mutated"]()
+        vars(os).update(putenv=self._put, unsetenv=self._unset)
         began = vars(logging).get("_startTime")  # in nanoseconds from Python 3.13 on
         if began is not None:
             vars(logging)["_startTime"] = time.time_ns() if isinstance(began, int) else time.time()
@@ -81,10 +104,10 @@ class PostponedEffects:
             effect.again()
         return True
 
-    def _note(self, again: Callable[[], object]) -> None:
+    def _note(self, again: Callable[[], object], inserted: tuple[Any, ...] | None = None) -> None:
         packages = _being_imported()
         if packages:
-            self._effects.append(_Effect(packages, again))
+            self._effects.append(_Effect(packages, again, inserted))
 
     def _add_handler(self, handler: logging.Handler) -> None:
         only_the_first = _is_inside(logging.basicConfig)
@@ -115,6 +138,31 @@ class PostponedEffects:
         found = self._find_tempdir()
         self._note(self._tempfile.gettempdir)
         return found
+
+    def _add_filter(self, *item: Any, append: bool) -> None:
+        assert self._insert_filter is not None
+        insert = functools.partial(self._insert_filter, *item, append=append)
+        insert()
+        self._note(insert, item)
+
+    def _putenv(self, name: bytes | str, value: bytes | str) -> None:
+        self._change_variable(name, os.fsencode(value))
+        self._put(name, value)
+
+    def _unsetenv(self, name: bytes | str) -> None:
+        self._change_variable(name, None)
+        self._unset(name)
+
+    def _change_variable(self, name: bytes | str, value: bytes | None) -> None:
+        key = os.fsencode(name)
+        before = os.environb.get(key)
+
+        def again() -> None:
+            # What the script or its launch has set may be what the import would have left alone.
+            if os.environb.get(key) == before:
+                os.environb.pop(key, None) if value is None else os.environb.__setitem__(key, value)
+
+        self._note(again)
 
 
 def _being_imported() -> frozenset[str]:

@@ -18,6 +18,10 @@ from syne_hypersched.launch._threads import set_thread_numbers
 #: Signals that supervisors handle and training scripts must not inherit; blocked in a rank until it has reset them.
 RANK_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
+#: Signals that this interpreter ignores from its start on. Another program would inherit that: of a pipe of which the
+#: reader has left, for instance, the writer would never end.
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
 
 #: Called last in each rank before its script begins.
 _before: list[Callable[[], None]] = []
@@ -49,6 +53,8 @@ def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int, gate: int) -
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, RANK_SIGNALS)
         if not spec.warm:
+            for signum in _IGNORED_BY_PYTHON:
+                signal.signal(signum, signal.SIG_DFL)
             _wait_for(gate)
             os.execvpe(spec.argv[0], spec.argv, rank.env)
         os.environ.clear()
@@ -96,3 +102,6 @@ def _reset_libraries() -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()  # otherwise all trials draw the same numbers; Python's own generator reseeds itself
+    generator = getattr(sys.modules.get("torch"), "default_generator", None)
+    if generator is not None:
+        generator.seed()  # that of the process has been seeded at random when PyTorch was loaded

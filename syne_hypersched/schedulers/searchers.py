@@ -304,7 +304,7 @@ def _check_kwargs(name: str, searcher_class: type, kwargs: Mapping[str, Any]) ->
     parameters = inspect.signature(searcher_class).parameters
     ours = {"config_space", "random_seed", "points_to_evaluate", "points", "max_t", "explore"}
     known = sorted(set(parameters) - ours)
-    unknown = sorted(set(kwargs) - set(known))
+    unknown = sorted(map(str, kwargs.keys() - set(known)))
     if unknown:
         raise TypeError(f"searcher_kwargs of {name} may only have {', '.join(known)}, but got {', '.join(unknown)}")
 

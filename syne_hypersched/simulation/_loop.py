@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,11 @@ from syne_hypersched.backends.virtual import (
 from syne_hypersched.simulation._results import Decided
 
 CONTINUE, PAUSE = SchedulerDecision.CONTINUE, SchedulerDecision.PAUSE
+
+logger = logging.getLogger(__name__)
+
+#: Trials after which a simulation without a limit may be one that never ends.
+_MANY = 5_000
 
 OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
 """Called after each decision with the trial, the report and the decision."""
@@ -47,6 +54,9 @@ class SimulatedTuner:
         self._running: dict[int, None] = {}
         self._last: dict[int, dict[str, Any]] = {}
         self._exhausted = False
+        self._is_unlimited = (
+            max_num_trials is None and max_num_results is None and fleet.situation.deadline_s == math.inf
+        )
 
     @property
     def num_trials(self) -> int:
@@ -112,6 +122,12 @@ class SimulatedTuner:
 
     def _start(self, config: dict[str, Any], checkpoint_of: int | None) -> None:
         trial_id = len(self._trials)
+        if trial_id == _MANY and self._is_unlimited:
+            logger.warning(
+                "%d trials have been simulated, without deadline_s, max_num_trials or max_num_results. It goes on "
+                "until the searcher has no further configuration, which in a space with numbers may be never",
+                _MANY,
+            )
         self._fleet.start(trial_id, config, self._num_devices_per_trial, "start", checkpoint_of)
         trial = ElasticTrial(
             trial_id, config, virtual_moment(self._fleet.time_s), [], Status.in_progress, backend=self._fleet

@@ -8,7 +8,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from syne_hypersched.experiments import Report, Run, load_run
+from syne_hypersched.experiments import (
+    Report,
+    Run,
+    add_live_view,
+    check_devices,
+    check_reports,
+    check_run,
+    draw_run,
+    format_trials,
+    holdings,
+    launch_costs_s,
+    load_run,
+    plot_run,
+    run_metadata,
+    trial_table,
+)
 
 
 def test_load_run_reads_what_tuner_and_backend_wrote(simulate: Callable[..., Path]) -> None:
@@ -105,3 +120,33 @@ def test_a_configuration_has_the_names_of_the_space(simulate: Callable[..., Path
     configs = load_run(path).configs
     assert configs is not None
     assert configs[0] == {"learning_rate": 0.1}
+
+
+@pytest.mark.parametrize("value", ["my-experiment", Path("my-experiment"), None, 5, []])
+@pytest.mark.parametrize(
+    "function", [check_run, draw_run, lambda run: plot_run(run, "run.png"), run_metadata, trial_table]
+)
+def test_the_name_of_a_run_is_no_run(function: Callable[..., object], value: object) -> None:
+    with pytest.raises(TypeError, match=r'^run must be what load_run returns, as in load_run\("NAME"\), but got '):
+        function(value)
+
+
+@pytest.mark.parametrize("value", ["my-experiment", None, 5, ["my-experiment"]])
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda events: check_devices(events, ["cpu0"]), "events"),
+        (holdings, "events"),
+        (check_reports, "reports"),
+        (launch_costs_s, "reports"),
+        (lambda trials: format_trials(trials, "loss", "epoch"), "trials"),
+    ],
+)
+def test_the_name_of_a_run_is_no_part_of_it(function: Callable[..., object], name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=rf"^(each of )?{name} must be "):
+        function(value)
+
+
+def test_a_view_is_added_to_a_tuner() -> None:
+    with pytest.raises(TypeError, match=r"^tuner must be a syne_tune.Tuner, but got 'my-experiment'"):
+        add_live_view("my-experiment")  # type: ignore[arg-type]

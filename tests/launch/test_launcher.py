@@ -110,6 +110,12 @@ def test_any_program_can_be_run(launches):
     assert launches.lines("out0") == ["a b|c|"]
 
 
+def test_a_program_ignores_no_signals_that_python_ignores(launches):
+    assert launches.run(["/bin/sh", "-c", "grep SigIgn /proc/self/status"], warm=False).exit_code == 0
+    ignored = int(launches.lines("out0")[0].split()[1], 16)
+    assert not [signum for signum in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (signum - 1) & 1]
+
+
 def test_two_forks_draw_different_numbers(make_launches):
     launches = make_launches(preload=["numpy"])
     script = launches.script("import numpy, random; print(numpy.random.rand(), random.random())")

@@ -6,7 +6,8 @@ import pytest
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
-#: Stand-ins of libraries: one that configures the log, one that adds a handler, and two that ask for a folder.
+#: Stand-ins of libraries: one that configures the log, one that adds a handler, two that ask for a folder, one that
+#: inserts filters of warnings, and one that changes the environment.
 LIBRARIES = {
     "talkative/__init__.py": "from talkative import report",
     "talkative/report.py": "import logging\nlogging.basicConfig(level=logging.ERROR)",
@@ -14,7 +15,16 @@ LIBRARIES = {
     "handling.py": "import logging\nlogging.getLogger().addHandler(logging.NullHandler())",
     "folders.py": "import tempfile\nfolder = tempfile.gettempdir()",
     "outer.py": "import folders",
+    "filtering.py": (
+        "import warnings\nwarnings.filterwarnings('ignore', 'known')\nwarnings.simplefilter('always', append=True)\n"
+        "with warnings.catch_warnings():\n    warnings.simplefilter('error')\n"
+    ),
+    "setting.py": (
+        "import os\nos.environ['SET'] = 'import'\nos.environ.setdefault('KEPT', 'import')\n"
+        "os.environ.pop('TAKEN', None)\n"
+    ),
 }
+VARIABLES = "print([os.environ.get(name) for name in ('SET', 'KEPT', 'TAKEN')])\n"
 HANDLERS = "print([type(handler).__name__ for handler in logging.getLogger().handlers], logging.getLogger().level)\n"
 
 SCRIPTS = {
@@ -77,6 +87,37 @@ SCRIPTS = {
         record = logging.makeLogRecord({})
         print(0 <= record.relativeCreated < 300_000)
         """,
+    "filters that come before those of an import": """
+        import warnings
+        warnings.simplefilter("error")
+        import filtering
+        warnings.warn("known")
+        print(warnings.filters)
+        """,
+    "filters that come after those of an import": """
+        import filtering, warnings
+        warnings.simplefilter("always")
+        warnings.warn("known")
+        print(warnings.filters)
+        """,
+    "filters of an import that is not made": """
+        import warnings
+        warnings.warn("known")
+        print(warnings.filters)
+        """,
+    "variables that an import sets": f"""
+        {VARIABLES}
+        import setting
+        {VARIABLES}
+        os.system("echo $SET $KEPT")
+        """,
+    "variables that the script has set": f"""
+        os.environ["KEPT"] = "own"
+        import setting
+        os.environ["SET"] = "own"
+        import setting
+        {VARIABLES}
+        """,
     "the thread of the log": "import threading\nprint(threading.main_thread().native_id == os.getpid())",
 }
 
@@ -95,7 +136,8 @@ def shared(tmp_path_factory):
 def test_warm_is_as_cold(shared, make_launches, monkeypatch, name):
     monkeypatch.setenv("PYTHONPATH", str(shared))
     monkeypatch.delenv("TMPDIR", raising=False)
-    launches = make_launches(preload=["talkative", "handling", "outer", "talkative.space"])
+    monkeypatch.setenv("TAKEN", "by the import")
+    launches = make_launches(preload=["talkative", "handling", "outer", "talkative.space", "filtering", "setting"])
     script = launches.script("import logging, os, sys\n" + SCRIPTS[name].replace("\n        ", "\n") + "\n" + HANDLERS)
     said = []
     for warm in (True, False):

@@ -54,6 +54,15 @@ def test_torch_warm_on_one_device_and_on_two(make_launches):
         assert [int(threads) for threads, _ in said] == [len(rank.cores) for rank in ranks]
 
 
+def test_two_forks_draw_different_numbers(make_launches):
+    launches = make_launches(preload=["torch"])
+    script = launches.script("import torch; print(torch.initial_seed(), torch.rand(1).item())")
+    for _ in range(2):
+        assert launches.run([script]).exit_code == 0, launches.lines("err0")
+    first, second = launches.lines("out0")
+    assert set(first.split()).isdisjoint(second.split())
+
+
 #: What `torchrun --nproc-per-node 1` sets for its process.
 TORCHRUN = {
     "LOCAL_RANK": "0", "RANK": "0", "GROUP_RANK": "0", "ROLE_RANK": "0", "ROLE_NAME": "default",

@@ -190,6 +190,7 @@ def test_points_may_be_given_as_syne_tune_does() -> None:
     [
         ("grid", None, None, ValueError, "searcher must be one of random_search, .* or an object, but got 'grid'"),
         ("random_search", None, {"debug": 1}, TypeError, "searcher_kwargs of random_search may only have points"),
+        ("kde", None, {1: 1, "gama": 1}, TypeError, "searcher_kwargs of kde may only have .*, but got 1, gama"),
         ("kde", None, {"gama": 1}, TypeError, "searcher_kwargs of kde may only have .*, but got gama"),
         ("kde", None, {"random_seed": 1}, TypeError, "searcher_kwargs of kde may only have .*, but got random_seed"),
         (42, None, None, TypeError, r"searcher must be a name or a searcher object, but got 42 without suggest\(\)"),

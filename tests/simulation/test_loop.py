@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from syne_tune.optimizer.scheduler import TrialSuggestion
 
@@ -135,3 +137,12 @@ def test_a_decision_is_shown_after_it_was_taken():
         scheduler, on_result=lambda trial, result, decision: seen.append((trial.config["x"], result["epoch"], decision))
     )
     assert seen == [(3, 1, "STOP")]
+
+
+@pytest.mark.parametrize(("max_trials", "is_told"), [(None, True), (20, False)])
+def test_a_simulation_without_a_limit_says_so_after_many_trials(monkeypatch, caplog, max_trials, is_told):
+    monkeypatch.setattr("syne_hypersched.simulation._loop._MANY", 5)
+    fleet, _ = make_fleet(num_epochs=2)
+    fleet.situation.deadline_s = math.inf
+    SimulatedTuner(Scripted([start(x=1)] * 10), fleet, 1, 1, max_trials, None, None).run()
+    assert ("without deadline_s, max_num_trials or max_num_results" in caplog.text) == is_told

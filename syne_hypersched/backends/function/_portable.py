@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import io
+import pickle
 import sys
+import threading
 import types
+import typing
+from collections.abc import Callable
 from typing import Any
 
 import dill
@@ -82,5 +88,70 @@ class _FunctionPickler(dill.Pickler):
             self.used_of_main |= used_globals(function)
         dill.Pickler.dispatch[types.FunctionType](self, function)
 
+    def save_enum(self, enum_class: Any) -> None:
+        """Pickles an enumeration by name or by value, which dill cannot: its members refer to it."""
+        if in_a_module(enum_class):
+            dill.Pickler.dispatch[type](self, enum_class)
+            return
+        *mixins, base = enum_class.__bases__
+        named: dict[str, Any] = {"module": enum_class.__module__, "qualname": enum_class.__qualname__}
+        if mixins:
+            named["type"] = mixins[0]
+        members = [(name, member.value) for name, member in enum_class.__members__.items()]
+        make: Callable[..., Any] = functools.partial(base, **named)
+        try:
+            copy: Any = make(enum_class.__name__, members)
+            is_same = len(mixins) < 2 and _members(copy) == _members(enum_class)
+        except Exception as error:
+            raise pickle.PicklingError(f"the enumeration {enum_class.__qualname__} cannot be made anew") from error
+        if not is_same:
+            raise pickle.PicklingError(f"members of the enumeration {enum_class.__qualname__} have more than a value")
+        added = {
+            name: member
+            for name, member in vars(enum_class).items()
+            if name not in enum_class.__members__
+            and name not in ("__new__", "__new_member__", "_new_member_", "_generate_next_value_")
+            and (name not in vars(copy) or (isinstance(member, _DEFINED) and member is not vars(copy)[name]))
+        }
+        self.save_reduce(make, (enum_class.__name__, members), (None, added) if added else None, obj=enum_class)
 
+    def save_type_variable(self, variable: Any) -> None:
+        """Pickles a type variable, or what ``NewType`` has made, as what makes it: Python does it by name alone."""
+        name, module = str(variable.__name__), str(variable.__module__)
+        if module != "__main__" and getattr(sys.modules.get(module), name, None) is variable:
+            self.save_global(variable, name)
+            return
+        if isinstance(variable, typing.NewType):
+            self.save_reduce(typing.NewType, (name, variable.__supertype__), obj=variable)
+            return
+        named = {
+            option: getattr(variable, f"__{option}__")
+            for option in ("bound", "covariant", "contravariant")
+            if getattr(variable, f"__{option}__")
+        }
+        constraints = getattr(variable, "__constraints__", ())
+        kind: Callable[..., Any] = type(variable)
+        make = functools.partial(kind, **named)
+        self.save_reduce(make, (name, *constraints), obj=variable)
+
+    def save_lock(self, lock: Any) -> None:
+        """Pickles a lock as a new one, which nobody holds. An ``RLock`` that dill makes anew is held for ever."""
+        self.save_reduce(threading.RLock if isinstance(lock, _RLOCK) else threading.Lock, (), obj=lock)
+
+
+def _members(enum_class: Any) -> list[tuple[object, dict[str, object]]]:
+    """The values of an enumeration's members, and what else these have."""
+    return [
+        (each.value, {name: value for name, value in vars(each).items() if not name.startswith("_")})
+        for each in enum_class.__members__.values()
+    ]
+
+
+_LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
+#: What the body of a class may define that Python has a version of.
+_DEFINED = (types.FunctionType, property, classmethod, staticmethod)
+_FunctionPickler.dispatch[enum.EnumMeta] = _FunctionPickler.save_enum
+_FunctionPickler.dispatch[_LOCK] = _FunctionPickler.dispatch[_RLOCK] = _FunctionPickler.save_lock
+for _kind in (typing.TypeVar, typing.ParamSpec, typing.NewType):
+    _FunctionPickler.dispatch[_kind] = _FunctionPickler.save_type_variable
 _FunctionPickler.dispatch[types.FunctionType] = _FunctionPickler.save_function

@@ -179,6 +179,10 @@ def find_devices(
         if isinstance(gpus_to_use, (str, bytes)) or not checks.is_iterable(gpus_to_use):
             raise TypeError(f"gpus_to_use must be a list of positions, but got {gpus_to_use!r}")
         positions = [checks.integer("each position in gpus_to_use", position) for position in gpus_to_use]
+        if not positions:
+            raise ValueError(
+                "gpus_to_use must name a GPU at least, but got none; leave it out for all GPUs or CPU slots"
+            )
         if len(set(positions)) != len(positions) or not set(positions) <= set(range(len(gpus))):
             raise ValueError(
                 f"gpus_to_use must name different positions among the {len(gpus)} visible GPUs, but got {positions}"

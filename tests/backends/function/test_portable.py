@@ -16,7 +16,7 @@ ENTRY_POINT = ROOT / "syne_hypersched" / "backends" / "function" / "_entry_point
 
 #: A script that stores one of its functions, and calls it. What it calls is printed.
 SCRIPT = """
-import asyncio, dataclasses, functools, pickle, sys
+import asyncio, dataclasses, enum, functools, pickle, signal, sys, threading, typing
 from pathlib import Path
 from syne_hypersched.backends.function._tune_function import serialise
 
@@ -56,6 +56,53 @@ def adding_base(function):
     return wrapper
 
 PARTIAL = functools.partial(even, 4)
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+    CRIMSON = 1
+    @property
+    def base(self):
+        return BASE + self.value
+    @classmethod
+    def _missing_(cls, value):
+        return cls.BLUE
+    def __str__(self):
+        return super().__str__().upper()
+
+class Text(str, enum.Enum):
+    A = "a"
+
+class Flag(enum.Flag):
+    A = enum.auto()
+    B = enum.auto()
+
+class Plain(enum.Enum):
+    def both(self):
+        return self.name + self.value
+
+class Derived(Plain):
+    "An enumeration with a base of its own."
+    A = "x"
+
+SIGTERM, AnyStr = signal.SIGTERM, typing.AnyStr
+Named = enum.Enum("Named", "a b")
+T = typing.TypeVar("T")
+Bound = typing.TypeVar("Bound", bound=Colour, covariant=True)
+Either = typing.TypeVar("Either", int, str)
+Parameters = typing.ParamSpec("Parameters")
+Identity = typing.NewType("Identity", int)
+
+class Box(typing.Generic[T]):
+    def __init__(self, value: T, identity: Identity = Identity(1)):
+        self.value = value
+
+class Cached:
+    @functools.cached_property
+    def value(self):
+        return BASE
+
+RLOCK, HELD, CONDITION = threading.RLock(), threading.Lock(), threading.Condition()
 
 def class_body():
     class A:
@@ -156,6 +203,20 @@ def members():
 def pickling_of_own_classes():
     return type(pickle.loads(pickle.dumps(Sub()))).__name__
 
+def enumerations(default=Colour.RED):
+    same = [default is Colour.RED, Colour.CRIMSON is Colour.RED, Text("a") is Text.A, Text.A == "a"]
+    same += [signal.Signals.SIGTERM is SIGTERM, typing.AnyStr is AnyStr]
+    pickled = pickle.loads(pickle.dumps(Colour.BLUE))
+    return same, Colour.BLUE.base, str(Colour(7)), Derived.A.both(), Flag.A | Flag.B, Named.b, pickled
+
+def type_variables():
+    bounds = Bound.__bound__, Bound.__covariant__, Either.__constraints__, Parameters.__name__
+    return Box[int](3).value, Box.__parameters__, bounds, Identity(5), Identity.__supertype__
+
+def locks():
+    with RLOCK, HELD, CONDITION:
+        return Cached().value
+
 as_lambda = lambda: BASE
 
 if __name__ == "__main__":
@@ -163,7 +224,9 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         function = globals()[name]
         show = lambda: print(repr(function()))
+        HELD.acquire()
         (folder / name).write_bytes(serialise(show, ()).stored)
+        HELD.release()
         COUNT = 0
         show()
 """
@@ -188,7 +251,7 @@ for name in sys.argv[3:]:
 KINDS = (
     "class_body", "own_names_of_a_class_body", "recursion", "shared_globals", "defaults", "annotations", "matching",
     "lambdas_and_comprehensions", "decorated", "closure", "data_classes", "coroutines_inside", "exceptions",
-    "metaclasses", "members", "pickling_of_own_classes", "as_lambda",
+    "metaclasses", "members", "pickling_of_own_classes", "enumerations", "type_variables", "locks", "as_lambda",
 )  # fmt: skip
 
 
@@ -213,3 +276,30 @@ def test_a_stored_function_does_the_same(said, name):
     assert len(here) == len(there) == len(KINDS), errors
     assert there[KINDS.index(name)] == here[KINDS.index(name)], errors
     assert here[KINDS.index("class_body")] == "(10, [10, 11], 10, 10, 20, 10)"
+
+
+def test_an_enumeration_that_cannot_be_made_anew_is_refused_at_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import enum
+from syne_hypersched.backends.function._tune_function import serialise
+
+class Planet(enum.Enum):
+    EARTH = (5.976e24, 6.37814e6)
+    def __init__(self, mass, radius):
+        self.mass = mass
+
+def train():
+    return Planet.EARTH.mass
+
+try:
+    serialise(train, ())
+except TypeError as error:
+    print(error)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    assert "members of the enumeration Planet have more than a value" in done.stdout

@@ -75,6 +75,8 @@ def test_cpu_slots_share_the_cores():
         ({"device_type": "tpu"}, "device_type must be"),
         ({"gpus_to_use": [4]}, "gpus_to_use must name different positions among the 4 visible GPUs"),
         ({"gpus_to_use": [-1]}, "gpus_to_use"),
+        ({"gpus_to_use": []}, "gpus_to_use must name a GPU at least"),
+        ({"gpus_to_use": (), "device_type": "cpu"}, "gpus_to_use must name a GPU at least"),
         ({"gpus_to_use": [0, 0]}, "gpus_to_use"),
         ({"gpus_to_use": [0], "installed": ()}, "gpus_to_use"),
         ({"gpus_to_use": [0, 1], "num_devices": 3}, "at most the 2 GPUs"),

@@ -16,6 +16,7 @@ from typing import Any
 from syne_hypersched.checkpoints._changes import ChangeWatch
 from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge
 from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
+from syne_hypersched.checkpoints._leases import is_being_written
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import Shelf
@@ -35,6 +36,8 @@ _PATIENCE_S = 0.5
 _LOCK_S = _LOOK_S = 0.02
 #: Within so many seconds a file written aside is moved to its place, and an incomplete checkpoint completed, or never.
 _ASIDE_S = 1.0
+#: So many files are looked at before SIGTERM.
+_MOST_FILES = 256
 #: While the folder changes meanwhile, a generation is begun so many times in a row.
 _MOST_TRIES = 3
 
@@ -197,6 +200,10 @@ class GenerationKeeper:
         observer, folder = self._observer, os.path.realpath(self._spec.folder)
         log_end, open_now = observer.log.size(), observer.open_files()
         writing = {os.path.relpath(path, folder) for path in open_now}
+        # Of files that are mapped into memory, and were closed, there may be no event.
+        files = [os.path.join(folder, path) for path, state in found.items() if state.kind == "file"][:_MOST_FILES]
+        mapped = frozenset(place for place in files if place not in observer.logs and is_being_written(place))
+        writing |= {os.path.relpath(place, folder) for place in mapped - open_now}
         is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
         is_calm = is_calm and all(map(is_alive, observer.pids))
         self._at_sigterm = found if is_calm else None
@@ -346,6 +353,8 @@ class GenerationKeeper:
         if others_left and not (observer.doubts.paths or observer.made):
             # Who was killed has not written what was written after that, and the others have finished it.
             is_proven |= all(watch.written_s(path) > self._struck_at for path in observer.unproven)
+        is_cut = self._may_be_cut(exit_codes, has_left)
+        is_proven &= not is_cut
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(
@@ -360,7 +369,7 @@ class GenerationKeeper:
             if observer.is_dirty and (self._matcher.wants_state or is_cheap):
                 self._taker.take()
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
-        elif not self._tried.is_in_doubt:
+        elif not (self._tried.is_in_doubt or is_cut):
             self._taker.take_last_complete(is_tried)
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
@@ -371,3 +380,13 @@ class GenerationKeeper:
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,
             self._matcher.order.value, self._error or self._taker.error,
         )  # fmt: skip
+
+    def _may_be_cut(self, exit_codes: Sequence[int | None], has_left: bool) -> bool:
+        """Whether an error may have ended the last save: its file is closed then, too, before the process ends.
+
+        It has not if the script has reported since, or has trained on for a while, so that a generation was taken.
+        """
+        state = self._matcher.current
+        has_failed = not has_left and any(code is not None and code > 0 for code in exit_codes)
+        has_reported = state is not None and self._matcher.num_reports > state.before
+        return has_failed and self._observer.is_dirty and not has_reported

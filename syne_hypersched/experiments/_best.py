@@ -162,9 +162,11 @@ def _is_later(run: Run, best: PublishedBest, event: Event) -> bool:
     if not is_better and not _is_better(run, best.value, float(value)):
         return False
     log = best.path.parent / str(best.trial_id) / STDOUT_FILENAME
-    reports = LogTail(log).reports(to_the_end=True) if log.is_file() else ()
+    if not log.is_file():  # nothing is known of its reports
+        return best.trial_id in (run.configs or {})
     return any(
-        (raw.values.get(run.time_attr), raw.values.get(run.metric)) == (best.resource, best.value) for raw in reports
+        (raw.values.get(run.time_attr), raw.values.get(run.metric)) == (best.resource, best.value)
+        for raw in LogTail(log).reports(to_the_end=True)
     )
 
 

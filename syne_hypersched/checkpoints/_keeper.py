@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
-from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge
+from syne_hypersched.checkpoints._exits import have_failed, have_left, have_others_left, judge
 from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
 from syne_hypersched.checkpoints._leases import is_being_written
 from syne_hypersched.checkpoints._matching import Matcher
@@ -353,7 +353,7 @@ class GenerationKeeper:
         if others_left and not (observer.doubts.paths or observer.made):
             # Who was killed has not written what was written after that, and the others have finished it.
             is_proven |= all(watch.written_s(path) > self._struck_at for path in observer.unproven)
-        is_cut = self._may_be_cut(exit_codes, has_left)
+        is_cut = have_failed(exit_codes) and self._may_be_cut()
         is_proven &= not is_cut
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
@@ -381,12 +381,15 @@ class GenerationKeeper:
             self._matcher.order.value, self._error or self._taker.error,
         )  # fmt: skip
 
-    def _may_be_cut(self, exit_codes: Sequence[int | None], has_left: bool) -> bool:
-        """Whether an error may have ended the last save: its file is closed then, too, before the process ends.
+    def _may_be_cut(self) -> bool:
+        """Whether an error that has ended a process may have ended its last save: its file is closed then, too.
 
-        It has not if the script has reported since, or has trained on for a while, so that a generation was taken.
+        It has not if the script has reported since, or has trained on for a while. A generation of it is removed.
         """
-        state = self._matcher.current
-        has_failed = not has_left and any(code is not None and code > 0 for code in exit_codes)
-        has_reported = state is not None and self._matcher.num_reports > state.before
-        return has_failed and self._observer.is_dirty and not has_reported
+        state, quiet_s = self._matcher.current, time.monotonic() - self._observer.changed_s
+        if state is None or self._matcher.num_reports > state.before:
+            return False
+        is_cut = self._observer.is_dirty or quiet_s < _ASIDE_S
+        if is_cut and state.generation is not None:
+            self._shelf.discard([state.generation])
+        return is_cut

@@ -88,4 +88,6 @@ def set_aside(folder: Path) -> None:
         before.unlink()
     elif before.is_dir():
         shutil.rmtree(before)
+    else:
+        before.unlink(missing_ok=True)
     os.replace(best, before)

@@ -101,3 +101,10 @@ def test_what_an_earlier_experiment_has_published_is_set_aside(tmp_path, is_link
     assert not (tmp_path / ".old").exists()
     set_aside(tmp_path)  # there is nothing more
     assert (tmp_path / "best-before" / "result.json").read_text() == "new"
+
+
+def test_a_file_that_a_user_has_put_there_is_set_aside_each_time(tmp_path):
+    for text in ("mine", "mine again"):
+        (tmp_path / "best").write_text(text)
+        set_aside(tmp_path)
+        assert (tmp_path / "best-before").read_text() == text

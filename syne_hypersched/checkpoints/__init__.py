@@ -12,6 +12,8 @@ from syne_hypersched.checkpoints._generation import Matched as Matched
 from syne_hypersched.checkpoints._generation import Notes as Notes
 from syne_hypersched.checkpoints._keeper import GenerationKeeper as GenerationKeeper
 from syne_hypersched.checkpoints._numbers import pattern_of as pattern_of
+from syne_hypersched.checkpoints._published import fingerprint as fingerprint
+from syne_hypersched.checkpoints._published import measure_checkpoint as measure_checkpoint
 from syne_hypersched.checkpoints._spec import Beginning as Beginning
 from syne_hypersched.checkpoints._spec import CheckpointSpec as CheckpointSpec
 from syne_hypersched.checkpoints._spec import Ending as Ending
@@ -30,5 +32,7 @@ __all__ = [
     "Matched",
     "Notes",
     "Order",
+    "fingerprint",
+    "measure_checkpoint",
     "pattern_of",
 ]

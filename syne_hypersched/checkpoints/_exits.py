@@ -43,6 +43,11 @@ def have_others_left(exit_codes: Sequence[int | None], handled: Collection[int])
     return any(struck) and not all(struck) and have_left(others, handled)[0]
 
 
+def have_failed(exit_codes: Sequence[int | None]) -> bool:
+    """Whether an error may have ended a process: its exit code is none of those that a process leaves with in order."""
+    return any(code is not None and code > 0 and code not in (EXIT_DRAINED, _TERMINATED) for code in exit_codes)
+
+
 def judge(
     observer: Observer,
     found: Tree,

@@ -147,7 +147,12 @@ class Observer:
 
     def open_files(self) -> frozenset[str]:
         """Files that are open for writing, except those that always are. Any thread may call it."""
-        return self.logs.others(open_for_writing(self.pids, self._folder), self._looked_s)
+        return self.logs.others(self._open_now(), self._looked_s)
+
+    def _open_now(self) -> frozenset[str]:
+        """Files that are open, or were and are still mapped into memory, for writing."""
+        found = open_for_writing(self.pids, self._folder)
+        return found | self._unannounced.mapped(self._begun.keys() & (self._unproven | self._untold))
 
     def _is_of_log(self, change: Change) -> bool:
         """Whether a change is that of a log; if so, counts it."""
@@ -186,8 +191,6 @@ class Observer:
         self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
 
-    # What happens.
-
     def look(self) -> None:
         """Handles the new events."""
         began_s = time.monotonic()
@@ -220,11 +223,9 @@ class Observer:
     def _tell(self, reports: Sequence[RawReport], is_certain: bool = False) -> None:
         """Tells the matcher of reports. If ``is_certain``, no file was finished meanwhile."""
         now, gap_s = time.monotonic(), max(0.0, time.time() - self._finished_at) if self._finished_at else 0.0
-        open_now: frozenset[str] = frozenset()
-        if reports and self.is_dirty:
-            # Of several reports, the last one; a file may have been opened after those before.
-            open_now = open_for_writing(self.pids, self._folder)
-            self.logs.report(open_now)
+        # Of several reports, the last one; a file may have been opened after those before.
+        open_now = self._open_now() if reports and self.is_dirty else frozenset[str]()
+        self.logs.report(open_now)
         for raw in reports:
             self.begin(self._unannounced.begun_before(self.log.printed_at(raw), self._begun), now)
             since_s = min(now, self.log.printed_s(raw, self._looked_s))

@@ -1,7 +1,8 @@
-"""What is in ``best/``, and how it is set aside."""
+"""What is in ``best/``, how it is recognised, and how it is set aside."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 from syne_hypersched._json_files import read_object
 from syne_hypersched.checkpoints._files import num_bytes, read_tree
 from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME
+
+#: Of so many files, the largest ones, the content is looked at: all of it up to so many bytes, else as many in blocks.
+_MOST_FILES, _NUM_BLOCKS, _BLOCK_BYTES = 256, 16, 1 << 14
 
 
 def published_result(folder: Path) -> dict[str, Any] | None:
@@ -23,6 +27,48 @@ def measure_checkpoint(folder: Path) -> tuple[int, int]:
     return sum(state.kind == "file" for state in tree.values()), num_bytes(tree)
 
 
+def describe_checkpoint(folder: Path) -> dict[str, Any]:
+    """What ``result.json`` says of the files of a checkpoint, by which it is recognised."""
+    num_files, size = measure_checkpoint(folder)
+    return {"num_files": num_files, "num_bytes": size, "fingerprint": fingerprint(folder)}
+
+
+def fingerprint(folder: Path) -> str | None:
+    """What changes with a checkpoint: with the names and sizes of its entries, and the content of its files.
+
+    It is the same for a copy. Checkpoints of one script often have the same sizes, but other content. At most 64 MB
+    are read: of a large file, blocks from its beginning to its end, and of many files, the largest ones.
+
+    Returns
+    -------
+    str or None
+        None if a file cannot be read.
+    """
+    tree = read_tree(folder)
+    digest = hashlib.blake2b(digest_size=16)
+    files = sorted((-state.size, path) for path, state in tree.items() if state.kind == "file")
+    try:
+        for path, state in tree.items():
+            target = os.readlink(os.path.join(folder, path)) if state.kind == "link" else ""
+            size = state.size if state.kind == "file" else 0
+            digest.update(os.fsencode(f"{path}\0{state.kind}\0{size}\0{target}\0"))
+        for less_size, path in files[:_MOST_FILES]:
+            with open(os.path.join(folder, path), "rb", buffering=0) as file:
+                for begin in _blocks(-less_size):
+                    digest.update(os.pread(file.fileno(), _BLOCK_BYTES, begin))
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _blocks(size: int) -> list[int]:
+    """Where the blocks of a file begin that are looked at."""
+    last = size - _BLOCK_BYTES
+    if last < _NUM_BLOCKS * _BLOCK_BYTES:
+        return list(range(0, size, _BLOCK_BYTES))
+    return [last * number // (_NUM_BLOCKS - 1) for number in range(_NUM_BLOCKS)]
+
+
 def published_trial(folder: Path) -> int | None:
     """The trial whose checkpoint is in ``folder/best``; None if there is none or it names none."""
     trial_id = (published_result(folder) or {}).get("trial_id")
@@ -30,10 +76,18 @@ def published_trial(folder: Path) -> int | None:
 
 
 def set_aside(folder: Path) -> None:
-    """Renames the ``best`` of an earlier experiment of the same name to ``best-before``."""
-    link, before = folder / BEST_DIRNAME, folder / f"{BEST_DIRNAME}-before"
-    if not link.is_symlink():
+    """Renames the ``best`` of an earlier experiment of the same name to ``best-before``.
+
+    It is a symbolic link, or a folder if the experiment was copied by a program that follows links.
+    """
+    best, before = folder / BEST_DIRNAME, folder / f"{BEST_DIRNAME}-before"
+    if not os.path.lexists(best):
         return
     if before.is_symlink():
         shutil.rmtree(folder / os.readlink(before), ignore_errors=True)
-    os.replace(link, before)
+        before.unlink()
+    elif before.is_dir():
+        shutil.rmtree(before)
+    else:
+        before.unlink(missing_ok=True)
+    os.replace(best, before)

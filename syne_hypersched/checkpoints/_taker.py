@@ -88,7 +88,8 @@ class Taker:
             return False  # it may be half of one state and half of the next
         newest = shelf.newest
         is_same = newest is not None and newest.live == live
-        if not live or is_same or observer.habits.are_aside(live):
+        has_files = any(state.kind == "file" for state in live.values())  # else links to files that are outside
+        if not has_files or is_same or observer.habits.are_aside(live):
             if newest is not None and is_same:
                 self._matcher.taken(newest.number)
             observer.mark_taken(live)

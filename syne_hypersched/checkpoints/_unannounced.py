@@ -80,6 +80,14 @@ class Unannounced:
         fresh, self._fresh = self._fresh, set()
         return sorted(path for path in fresh if self._closed.get(path, 0.0) is None and path not in begun)
 
+    def mapped(self, begun: Collection[str]) -> frozenset[str]:
+        """Of files that a process has begun to write to, those that one still writes to; their whole paths.
+
+        A file that is mapped into memory is written to after it was closed, and the kernel tells nothing until the
+        mapping ends.
+        """
+        return frozenset(filter(is_being_written, map(self._place, begun)))
+
     def _place(self, path: str) -> str:
         return os.path.join(self._folder, path)
 

@@ -23,7 +23,7 @@ from syne_tune.util import dump_json_with_numpy
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched.checkpoints._generation import Generation, Match
 from syne_hypersched.checkpoints._levels import num_steps
-from syne_hypersched.checkpoints._published import measure_checkpoint as measure_checkpoint
+from syne_hypersched.checkpoints._published import describe_checkpoint as describe_checkpoint
 from syne_hypersched.checkpoints._published import published_result as published_result
 from syne_hypersched.checkpoints._published import published_trial as published_trial
 from syne_hypersched.checkpoints._published import set_aside as set_aside
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 ST_CHECKPOINT = "st_checkpoint"
 """Key in ``best/result.json``: to which report the checkpoint belongs (``level``, ``launch``), which ``generation`` it
 is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result. The
-number of its files and their bytes (``num_files``, ``num_bytes``) show if it was changed. Null if there is none."""
+number of its files, their bytes, and a ``fingerprint`` of both show if it was changed. Null if there is none."""
 
 #: Number of earlier incumbents, without a whole checkpoint yet, that are kept beside the last one.
 _MAX_WAITING = 1_000
@@ -379,11 +379,9 @@ def publish(
         if generation is not None:
             GenerationStore(incumbent.checkpoints).publish(generation, new / "checkpoint")
             level = None if incumbent.time_attr is None else incumbent.result.get(incumbent.time_attr)
-            launch = incumbent.result.get(ST_LAUNCH)
-            num_files, size = measure_checkpoint(new / "checkpoint")
             checkpoint = {
-                "level": level, "launch": launch, "generation": generation.number, "match": match,
-                "num_files": num_files, "num_bytes": size,
+                "level": level, "launch": incumbent.result.get(ST_LAUNCH), "generation": generation.number,
+                "match": match, **describe_checkpoint(new / "checkpoint"),
             }  # fmt: skip
         dump_json_with_numpy(incumbent.config, new / CONFIG_FILENAME)
         result = {"trial_id": incumbent.trial_id, **incumbent.result, ST_CHECKPOINT: checkpoint}
@@ -391,6 +389,8 @@ def publish(
             json.dump(result, file, default=str)
         temporary = folder / f"{new.name}.link"
         temporary.symlink_to(new.name)
+        if not link.is_symlink():
+            set_aside(folder)  # what a user has put there
         os.replace(temporary, link)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)  # half of it would fill a full disk further at every incumbent

@@ -14,6 +14,7 @@ from pathlib import Path
 from syne_hypersched.checkpoints._files import Tree, num_bytes, place_tree, read_tree, sizes_of
 from syne_hypersched.checkpoints._generation import Generation
 from syne_hypersched.checkpoints._leases import GivenUpError, Leases, Patience
+from syne_hypersched.checkpoints._open_logs import OpenLogs
 from syne_hypersched.checkpoints._store import GenerationStore
 from syne_hypersched.checkpoints.room import NO_ROOM, free_mb
 
@@ -113,8 +114,8 @@ def copy_checkpoint(source: Path, target: Path, min_free_mb: float = 0.0) -> boo
     """Copies a checkpoint folder that its trial may be writing to at the same time.
 
     Copies the folder as the trial's last launch left it, or its newest generation if the folder may not be whole. If
-    the folder was not watched, and its trial writes to it or has written during the copy, it is copied again, for at
-    most about a second. A trial that wants to write while a copy is made waits for at most half a second.
+    there is no generation, and its trial writes to it or has written during the copy, it is copied again, for at most
+    about a second. A trial that wants to write while a copy is made waits for at most half a second.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def copy_checkpoint(source: Path, target: Path, min_free_mb: float = 0.0) -> boo
     Raises
     ------
     OSError
-        There is no room, or a file cannot be read.
+        There is no room, a file cannot be read, or the folder was written to during each copy.
     """
     _forget(target)
     try:
@@ -143,15 +144,19 @@ def copy_checkpoint(source: Path, target: Path, min_free_mb: float = 0.0) -> boo
 
 def _copy(source: Path, target: Path, min_free_mb: float) -> bool:
     store = GenerationStore(source)
-    for _ in range(_SETTLE_TRIES):
-        newest = store.newest()
-        if newest is None or store.notes().is_whole_in(read_tree(source)):
-            break
+    for number in range(_SETTLE_TRIES):
         try:
-            return _copy_generation(store, newest, target, min_free_mb)
+            newest = store.newest()
+            if newest is not None and not store.notes().is_whole_in(read_tree(source)):
+                return _copy_generation(store, newest, target, min_free_mb)
+            is_copied = _copy_if_still(source, target, min_free_mb, may_be_open=number >= _SETTLE_TRIES // 2)
+            if is_copied is not None:
+                return is_copied
         except FileNotFoundError:
             _forget(target)  # newer ones have come meanwhile, so that it was removed
-    return _copy_when_still(source, target, min_free_mb)
+            continue
+        time.sleep(_SETTLE_PAUSE_S)
+    raise OSError(errno.EBUSY, "it is being written all the time, and there is no generation of it")
 
 
 def _copy_generation(store: GenerationStore, generation: Generation, target: Path, min_free_mb: float) -> bool:
@@ -169,29 +174,29 @@ def _copy_generation(store: GenerationStore, generation: Generation, target: Pat
     return True
 
 
-def _copy_when_still(source: Path, target: Path, min_free_mb: float) -> bool:
-    is_placed = False
-    for number in range(_SETTLE_TRIES):
-        before = read_tree(source)
-        if not before:
-            return False
-        _check_room(before, target, min_free_mb)
-        _forget(target)
-        is_placed = False
-        with (
-            contextlib.suppress(FileNotFoundError, GivenUpError),  # a file was replaced while it was copied
-            Leases(str(source), sizes_of(before), lambda: Patience.FIRST_S) as leases,
-        ):
-            is_closed = leases.obtain()
-            if is_closed or number >= _SETTLE_TRIES // 2:  # a file that stays open may be a log
-                _place(before, source, target, leases)
-                is_placed = True
-                if read_tree(source) == before:
-                    return True
-        time.sleep(_SETTLE_PAUSE_S)
-    if not is_placed:
-        _forget(target)
-    return is_placed
+def _copy_if_still(source: Path, target: Path, min_free_mb: float, may_be_open: bool) -> bool | None:
+    """Copies a folder; returns whether there was anything to copy, and None if it was written to during the copy."""
+    before = read_tree(source)
+    if not before:
+        return False
+    _check_room(before, target, min_free_mb)
+    _forget(target)
+    with (
+        contextlib.suppress(FileNotFoundError, GivenUpError),  # a file was replaced while it was copied
+        Leases(str(source), sizes_of(before), lambda: Patience.FIRST_S) as leases,
+    ):
+        is_closed = leases.obtain()
+        if is_closed or may_be_open:  # a file that stays open may be a log
+            _place(before, source, target, leases)
+            if _without_logs(read_tree(source)) == _without_logs(before):
+                return True
+    _forget(target)
+    return None
+
+
+def _without_logs(tree: Tree) -> Tree:
+    logs = OpenLogs()
+    return {path: state for path, state in tree.items() if path not in logs}
 
 
 def _check_room(tree: Tree, target: Path, min_free_mb: float) -> None:

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched._json_files import read_object
+from syne_hypersched._log_tail import LogTail
 from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted, metric_text
-from syne_hypersched.checkpoints.best import ST_CHECKPOINT, measure_checkpoint, published_result
+from syne_hypersched.checkpoints import fingerprint, measure_checkpoint
+from syne_hypersched.checkpoints.best import ST_CHECKPOINT, published_result
 from syne_hypersched.experiments._run import Run
-from syne_hypersched.filenames import BEST_DIRNAME
+from syne_hypersched.filenames import BEST_DIRNAME, CONFIG_FILENAME, STDOUT_FILENAME
+from syne_hypersched.records.events import Event
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def describe_best(run: Run) -> str:
         match: Any = best.checkpoint.get("match")
         newer = "" if match == "exact" else f", or up to {counted(match, 'report')} newer"
         text = f"checkpoint, configuration and result: {best.path}\nthe checkpoint is of {whose}{newer}"
+        if fault := _fault_of_files(best, best.checkpoint):
+            text += f", {fault}"
     if incumbent is not None and _is_better(run, incumbent.value, best.value):
         text += f"\nit has {shown(run.metric)} {metric_text(best.value)}: what was better has left no whole checkpoint"
     if incumbent is not None and _is_better(run, best.value, incumbent.value):
@@ -73,27 +79,95 @@ def describe_best(run: Run) -> str:
 
 def check_best(run: Run) -> Iterator[tuple[int, str]]:
     """Trials and messages for what is wrong with ``best/`` of a run that is over."""
-    best, incumbent = PublishedBest.of(run), run.incumbent
+    best, incumbent, last = PublishedBest.of(run), run.incumbent, _last_published(run)
     if best is None:
+        if last is not None and last.trial_id is not None:
+            what = "best/ is not there" if run.path is None or not (run.path / BEST_DIRNAME).exists() else (
+                "best/ has no result that can be read"
+            )  # fmt: skip
+            yield last.trial_id, f"{what}, although trial {last.trial_id} was published"
         return
     whose = f"best/ has trial {best.trial_id} at level {best.resource:g}"
     known = best.checkpoint
     if known is not None:
-        num_files, num_bytes = best.files
-        if not num_files:
-            yield best.trial_id, f"{whose}, and its checkpoint is gone"
-        elif (num_files, num_bytes) != (known.get("num_files"), known.get("num_bytes")):
-            was = f"{counted(known.get('num_files', 0), 'file')} with {counted(known.get('num_bytes', 0), 'byte')}"
-            yield best.trial_id, f"{whose}, whose checkpoint had {was} and has {num_files} with {num_bytes}"
+        if fault := _fault_of_files(best, known):
+            yield best.trial_id, f"{whose}, {fault}"
+        elif known.get("fingerprint") not in (None, fingerprint(best.path / "checkpoint")):
+            yield best.trial_id, f"{whose}, whose checkpoint was exchanged or changed since it was published"
         level = known.get("level")
         if level is not None and level != best.resource:
             older = "older" if level < best.resource else "newer"
             yield best.trial_id, f"{whose}, whose checkpoint is {older}: of level {level:g}"
+    if fault := _fault_of_config(best):
+        yield best.trial_id, f"{whose}, {fault}"
     if incumbent is not None and _is_better(run, incumbent.value, best.value) and not _is_told(run, best):
         message = (
             f"{whose} and {shown(run.metric)} {best.value:g}, while trial {incumbent.trial_id} has {incumbent.value:g}"
         )
         yield incumbent.trial_id, message
+    elif last is not None and not (_is_of_event(run, best, last) or _is_later(run, best, last)):
+        result = last.details["result"]
+        yield (
+            best.trial_id,
+            (
+                f"{whose} and {shown(run.metric)} {best.value:g}, while trial {last.trial_id} at level "
+                f"{result.get(run.time_attr)} with {result.get(run.metric)} was published last"
+            ),
+        )
+
+
+def _fault_of_files(best: PublishedBest, known: dict[str, Any]) -> str:
+    """What the number of files of the checkpoint and their bytes show to be wrong; empty if nothing."""
+    num_files, num_bytes = best.files
+    if not num_files:
+        return "and its checkpoint is gone"
+    if (num_files, num_bytes) == (known.get("num_files"), known.get("num_bytes")):
+        return ""
+    was = f"{counted(known.get('num_files', 0), 'file')} with {counted(known.get('num_bytes', 0), 'byte')}"
+    return f"whose checkpoint had {was} and has {num_files} with {num_bytes}"
+
+
+def _fault_of_config(best: PublishedBest) -> str:
+    """What is wrong with the configuration; empty if nothing, or if that of the trial is not known."""
+    of_trial = read_object(best.path.parent / str(best.trial_id) / CONFIG_FILENAME)
+    if of_trial is None:
+        return ""
+    config = read_object(best.path / CONFIG_FILENAME)
+    if config is None:
+        return "and its configuration is gone, or cannot be read"
+    names = [name for name, value in of_trial.items() if name in config and config[name] != value]
+    return f"whose configuration is not that of the trial: {shown(names[0])} differs" if names else ""
+
+
+def _last_published(run: Run) -> Event | None:
+    """The event of what was published last; None if nothing was, or an earlier experiment of this name did it."""
+    for event in reversed(run.events):
+        if event.event == "setup":
+            return None
+        if event.event == "best" and isinstance(event.details.get("result"), dict):
+            return event
+    return None
+
+
+def _is_of_event(run: Run, best: PublishedBest, event: Event) -> bool:
+    result, checkpoint = event.details["result"], event.details.get("checkpoint")
+    values = (event.trial_id, result.get(run.time_attr), result.get(run.metric), checkpoint)
+    return values == (best.trial_id, best.resource, best.value, best.checkpoint)
+
+
+def _is_later(run: Run, best: PublishedBest, event: Event) -> bool:
+    """Whether it was published after an event, by a tuner that died, or had no room, before it could write that."""
+    value = event.details["result"].get(run.metric)
+    is_better = event.details.get("checkpoint") is None or not isinstance(value, (int, float))
+    if not is_better and not _is_better(run, best.value, float(value)):
+        return False
+    log = best.path.parent / str(best.trial_id) / STDOUT_FILENAME
+    if not log.is_file():  # nothing is known of its reports
+        return best.trial_id in (run.configs or {})
+    return any(
+        (raw.values.get(run.time_attr), raw.values.get(run.metric)) == (best.resource, best.value)
+        for raw in LogTail(log).reports(to_the_end=True)
+    )
 
 
 def _is_better(run: Run, value: float, other: float) -> bool:

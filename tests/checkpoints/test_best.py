@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import dill
 import numpy as np
 import pytest
 
-from syne_hypersched.checkpoints import Generation, GenerationStore, Matched
+from syne_hypersched.checkpoints import Generation, GenerationStore, Matched, fingerprint
 from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints.best import (
     BestPublisher,
@@ -104,6 +105,7 @@ def test_everything_about_the_incumbent_is_there(trials):
         "trial_id": 0, "epoch": 3, "loss": 0.5, "st_worker_timestamp": 1003.0, "st_launch": 0, "st_worker_iter": 2,
         "st_checkpoint": {
             "level": 3, "launch": 0, "generation": 1, "match": "exact", "num_files": 1, "num_bytes": 6,
+            "fingerprint": fingerprint(best / "checkpoint"),
         },
     }  # fmt: skip
 
@@ -387,3 +389,18 @@ def test_what_an_earlier_experiment_has_published_gets_another_name(trials):
         assert not (trials.folder / "best").exists()
         assert (trials.folder / "best-before" / "checkpoint" / "model").read_text() == f"{number} at 1"
     assert sum(name.startswith(".best") for name in os.listdir(trials.folder)) == 1
+
+
+def test_a_folder_that_a_user_has_put_in_its_place_is_set_aside(trials):
+    """As by a program that copies an experiment and follows links."""
+    trials.match(0, 1, 0.5, trials.take(0, 1))
+    trials.publish(0, 1, 0.5)
+    assert trials.best() == (0, 1, "0 at 1", "exact")
+    best = trials.folder / "best"
+    copy = shutil.copytree(best, trials.folder / "copy")
+    best.unlink()
+    copy.rename(best)
+    trials.match(0, 2, 0.4, trials.take(0, 2))
+    trials.publish(0, 2, 0.4)
+    assert trials.best() == (0, 2, "0 at 2", "exact")
+    assert (trials.folder / "best-before" / "checkpoint" / "model").read_text() == "0 at 1"

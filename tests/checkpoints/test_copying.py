@@ -111,6 +111,44 @@ def test_a_file_that_stays_open_is_copied_in_the_end(tmp_path, monkeypatch):
     assert (tmp_path / "target" / "model").read_text() == "epoch 1"
 
 
+@pytest.mark.parametrize("name", ["log", "train.log"])
+def test_what_changes_during_each_copy_is_not_copied_unless_it_is_a_log(tmp_path, monkeypatch, name):
+    source = tmp_path / "source"
+    make(source, "epoch 1")
+    place = copying._place
+
+    def place_and_write(tree, folder, target, *leases):
+        place(tree, folder, target, *leases)
+        (tmp_path / "aside").write_text("more")
+        os.replace(tmp_path / "aside", source / name)
+
+    monkeypatch.setattr(copying, "_place", place_and_write)
+    monkeypatch.setattr(copying.time, "sleep", lambda _: None)
+    if name == "train.log":
+        assert copy_checkpoint(source, tmp_path / "target")
+        assert (tmp_path / "target" / "model").read_text() == "epoch 1"
+        return
+    with pytest.raises(OSError, match="written all the time"):
+        copy_checkpoint(source, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_generation_that_comes_while_the_folder_changes_is_copied(tmp_path, monkeypatch):
+    store = make(tmp_path / "0" / "checkpoints", "whole")
+    tree, place = read_tree(store.checkpoints), copying._place
+
+    def place_and_take(*arguments):
+        place(*arguments)
+        if not store.numbers():
+            store.take(Generation(1, 0, 1, 1, tree, {}), None)
+            (tmp_path / "aside").write_text("half of the next one")
+            os.replace(tmp_path / "aside", store.checkpoints / "model")
+
+    monkeypatch.setattr(copying, "_place", place_and_take)
+    assert copy_checkpoint(store.checkpoints, tmp_path / "1" / "checkpoints")
+    assert (tmp_path / "1" / "checkpoints" / "model").read_text() == "whole"
+
+
 def removing(store, monkeypatch, times):
     """While a generation is copied, the trial takes a newer one, and the oldest is removed, as often as it is told."""
     place, left = copying.place_tree, [times]
@@ -162,7 +200,8 @@ def test_half_a_copy_is_no_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(copying, "_place", place_half)
     monkeypatch.setattr(copying, "_SETTLE_PAUSE_S", 0.0)
-    assert not copy_checkpoint(tmp_path / "source", tmp_path / "target")
+    with pytest.raises(OSError, match="written all the time"):
+        copy_checkpoint(tmp_path / "source", tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 

@@ -466,6 +466,38 @@ time.sleep(600)
     assert not launches.beginning().restored, launches.errors()
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_file_that_is_mapped_into_memory_is_being_written_after_it_was_closed(launches, is_new):
+    """As torch.UntypedStorage.from_file does it: no event tells of what is written, and no descriptor is open."""
+    launch = launches.start(
+        f"""
+import ctypes
+(new if {is_new} else in_place)(1)
+report(1, 1.0)
+while not taken():
+    time.sleep(0.005)
+path = folder / ("model-2" if {is_new} else "model")
+fd = os.open(path, os.O_RDWR | os.O_CREAT)
+if {is_new}:
+    os.ftruncate(fd, len(sealed(2)))
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+place = libc.mmap(None, ctypes.c_size_t(len(sealed(2))), 3, 1, fd, ctypes.c_long(0))
+os.close(fd)
+ctypes.memmove(place, sealed(2).encode(), 20_000)
+print("half", flush=True)
+time.sleep(600)
+"""
+    )
+    launches.seen("half")
+    launches.launcher.drain(launch, 0.3)
+    assert not launches.end(launch).is_whole
+    assert launches.epochs() == [1]
+    launches.run(f"assert os.listdir(folder) == [{'model-1' if is_new else 'model'!r}]")
+    assert launches.beginning().generation == 1, launches.errors()
+    assert launches.exits[launch + 1].exit_code == 0, launches.errors()
+
+
 def test_a_write_that_never_ends_is_not_waited_for_beyond_the_grace_period(launches):
     launch = launches.start(
         "half = halves(folder / 'model', 1)\nnext(half)\nprint('half', flush=True)\ntime.sleep(600)"
@@ -980,6 +1012,34 @@ def test_the_first_save_of_a_thread_is_tried_if_the_script_is_killed(in_process)
     assert not script.end().is_whole
     assert script.generations() == []
     assert GenerationStore(script.folder).notes().left is not None
+
+
+@pytest.mark.parametrize(("exit_code", "reports", "is_whole"), [(1, False, False), (1, True, True), (0, False, True)])
+def test_a_file_that_an_error_has_closed_may_be_torn(in_process, monkeypatch, wait_for, exit_code, reports, is_whole):
+    monkeypatch.setattr(keeper_module, "_ASIDE_S", 600.0)  # for so long a process may take to end
+    trial = in_process()
+    for epoch in (1, 2):
+        trial.do(f"with open({str(trial.folder / 'model')!r}, 'w') as file: file.write({'x' * (100 // epoch)!r})")
+        if epoch == 1 or reports:
+            trial.report(epoch, 1 / epoch)
+            wait_for(lambda epoch=epoch: trial.generations()[-1:] == [epoch])
+    trial.script.stdin.write(f"os._exit({exit_code})\n")
+    trial.script.stdin.flush()
+    trial.script.wait()
+    assert trial.end().is_whole is is_whole
+    if exit_code:  # else it may have ended before one was taken
+        assert trial.generations() == ([1, 2] if is_whole else [1])
+
+
+def test_links_to_what_is_outside_are_no_checkpoint(in_process, tmp_path, wait_for):
+    trial = in_process()
+    trial.do(
+        f"open({str(tmp_path / 'model')!r}, 'w').close(); "
+        f"os.symlink({str(tmp_path / 'model')!r}, {str(trial.folder / 'model')!r})"
+    )
+    trial.report(1, 1.0)
+    assert trial.end().num_taken == 0
+    assert trial.generations() == []
 
 
 def test_nobody_waits_for_a_copy(in_process, monkeypatch, wait_for):

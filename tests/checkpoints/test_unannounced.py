@@ -81,3 +81,15 @@ def test_only_some_files_are_looked_at(folder, child, monkeypatch):
     files.close("model")
     files.close("optimizer")
     assert files.begun_before(300.0, ()) == []
+
+
+def test_a_file_that_was_closed_is_written_to_as_long_as_it_is_mapped_into_memory(folder, child):
+    files, model = Unannounced(str(folder)), str(folder / "model")
+    child.do(
+        "import ctypes; c = ctypes.CDLL(None); c.mmap.restype = ctypes.c_void_p; "
+        f"fd = os.open({model!r}, os.O_RDWR); "
+        "place = c.mmap(None, ctypes.c_size_t(3), 3, 1, fd, ctypes.c_long(0)); os.close(fd)"
+    )
+    assert files.mapped(("model", "optimizer", "gone")) == {model}
+    child.do("c.munmap(ctypes.c_void_p(place), ctypes.c_size_t(3))")
+    assert files.mapped(("model", "optimizer")) == frozenset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from syne_hypersched.checkpoints import fingerprint
 from syne_hypersched.experiments import Event, Run, check_run, load_run
 from syne_hypersched.experiments.report import describe_run
 
@@ -112,6 +114,80 @@ def test_something_better_has_to_be_spoken_of(run: Run) -> None:
             details={"result": {run.metric: run.incumbent.value}, "checkpoint": None},
         )  # fmt: skip
         assert found(replace(run, events=(*run.events, event))) == []
+
+
+def published(run: Run) -> Run:
+    """The run, with the event of what is in best/."""
+    result = json.loads((run.path / "best" / "result.json").read_text())
+    event = replace(
+        run.events[-1], event="best", trial_id=result.pop("trial_id"),
+        details={"checkpoint": result.pop("st_checkpoint"), "result": result},
+    )  # fmt: skip
+    return replace(run, events=(*run.events, event))
+
+
+def test_what_was_published_is_there(run: Run) -> None:
+    put(run)
+    assert found(published(run)) == []
+
+
+def test_a_checkpoint_that_was_exchanged_for_one_of_the_same_size(run: Run) -> None:
+    model = put(run)
+    path = run.path / "best" / "result.json"
+    result = json.loads(path.read_text())
+    result["st_checkpoint"]["fingerprint"] = fingerprint(model.parent)
+    path.write_text(json.dumps(result))
+    assert found(published(run)) == []
+    model.write_text("WEIGHTS")
+    (message,) = found(published(run))
+    assert "exchanged or changed" in message
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_best_that_is_gone_or_empty(run: Run, is_gone: bool) -> None:
+    put(run)
+    run = published(run)
+    shutil.rmtree(run.path / "best")
+    if not is_gone:
+        (run.path / "best").mkdir()
+    (message,) = found(run)
+    assert ("is not there" if is_gone else "no result that can be read") in message
+
+
+def test_an_older_best_that_was_put_back(run: Run) -> None:
+    put(run)
+    run = published(run)
+    shutil.rmtree(run.path / "best")
+    worse = run.incumbent.value + (1 if run.do_minimize else -1)
+    put(run, **{run.metric: worse})
+    event = replace(run.events[-1], event="unpublished", details={"result": {run.metric: run.incumbent.value}})
+    (message,) = found(replace(run, events=(*run.events, event)))
+    assert "was published last" in message
+
+
+@pytest.mark.parametrize("trial_id", [None, 99])
+def test_a_best_of_which_the_tuner_could_not_write_the_event(run: Run, trial_id: int | None) -> None:
+    put(run)
+    run = published(run)
+    shutil.rmtree(run.path / "best")
+    better = run.incumbent.value + (-1 if run.do_minimize else 1)
+    put(run, **{run.metric: better}, **({} if trial_id is None else {"trial_id": trial_id}))
+    assert bool(found(run)) is (trial_id is not None)
+
+
+@pytest.mark.parametrize(("config", "what"), [('{"x": 1}', ""), ('{"x": 2}', "x differs"), ("{", "cannot be read")])
+def test_the_configuration_is_that_of_the_trial(run: Run, config: str, what: str) -> None:
+    put(run)
+    of_trial = run.path / str(run.incumbent.trial_id) / "config.json"
+    of_trial.parent.mkdir(exist_ok=True)
+    of_trial.write_text('{"x": 1, "epochs": 3}')
+    (run.path / "best" / "config.json").write_text(config)
+    assert [what in message for message in found(run)] == ([True] if what else [])
+
+
+def test_a_checkpoint_that_is_gone_is_not_said_to_be_there(run: Run) -> None:
+    put(run).unlink()
+    assert describe_run(run).endswith("and its checkpoint is gone")
 
 
 def redo(run: Run, level: float, before: float) -> Event:

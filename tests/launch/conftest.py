@@ -79,3 +79,18 @@ def make_launches(tmp_path, wait_for):
 @pytest.fixture
 def launches(make_launches):
     return make_launches()
+
+
+@pytest.fixture(scope="module")
+def _launches_of_module(tmp_path_factory):
+    launches = Launches(tmp_path_factory.mktemp("server"), None)
+    launches.launcher.warm_up()
+    yield launches
+    launches.launcher.close()
+
+
+@pytest.fixture
+def shared_launches(_launches_of_module, tmp_path, wait_for):
+    """Launches in the test's folder by a server that other tests of the module use, too, for scripts that end."""
+    _launches_of_module.folder, _launches_of_module.wait_for = tmp_path, wait_for
+    return _launches_of_module

@@ -37,21 +37,33 @@ sys.stdout = Tee()
 REMOVED = "import os; os.mkdir('{folder}/gone'); os.chdir('{folder}/gone'); os.rmdir('{folder}/gone')"
 
 
+def tuning(folder, text):
+    """A program that tunes after some text, and its environment."""
+    (folder / "train.py").write_text("""print('[tune-metric]: {"epoch": 1, "loss": 0.5}')""")
+    program = TUNING.format(folder=folder, text=text.replace("{folder}", str(folder)))
+    return program, {**os.environ, "SYNETUNE_FOLDER": str(folder)}
+
+
 @pytest.mark.parametrize(
     ("text", "redirection"),
     [
         pytest.param("", "<&- >&- 2>&-", id="no streams"),
         pytest.param("", ">&-", id="no output", marks=pytest.mark.slow),
-        pytest.param(TEE, "", id="an object that writes"),
+        pytest.param(TEE, "", id="an object that writes", marks=pytest.mark.slow),
         pytest.param("sys.stdout = None", "", id="none", marks=pytest.mark.slow),
         pytest.param(REMOVED, "", id="no working directory"),
     ],
 )
 def test_a_tuning_does_not_depend_on_them(tmp_path, text, redirection):
-    (tmp_path / "train.py").write_text("""print('[tune-metric]: {"epoch": 1, "loss": 0.5}')""")
-    program = TUNING.format(folder=tmp_path, text=text.replace("{folder}", str(tmp_path)))
-    env = {**os.environ, "SYNETUNE_FOLDER": str(tmp_path)}
+    program, env = tuning(tmp_path, text)
     shell = ["bash", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, program]
     ended = subprocess.run(shell, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (tmp_path / "done").exists(), ended.stderr
+    assert (tmp_path / "done").read_text() == "0"
+
+
+def test_a_tuning_does_not_depend_on_the_object_that_writes_its_output(tmp_path, forked):
+    program, env = tuning(tmp_path, TEE)
+    ended = forked.run(["-c", program], tmp_path, env)
     assert (tmp_path / "done").exists(), ended.stderr
     assert (tmp_path / "done").read_text() == "0"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from syne_hypersched.checkpoints._files import Tree, are_of_elastic_run
 from syne_hypersched.checkpoints._observer import Observer
+from syne_hypersched.checkpoints._states import State
 from syne_hypersched.contract import EXIT_DRAINED
 
 #: Exit codes of a process that has handled SIGTERM and says so: by its exit, or by dying of another SIGTERM.
@@ -46,6 +47,25 @@ def have_others_left(exit_codes: Sequence[int | None], handled: Collection[int])
 def have_failed(exit_codes: Sequence[int | None]) -> bool:
     """Whether an error may have ended a process: its exit code is none of those that a process leaves with in order."""
     return any(code is not None and code > 0 and code not in (EXIT_DRAINED, _TERMINATED) for code in exit_codes)
+
+
+def may_be_cut(exit_codes: Sequence[int | None], state: State | None, num_reports: int, is_fresh: bool) -> bool:
+    """Whether an error that has ended a process may have ended its last save: its file is closed then, too.
+
+    It has not if the script has reported since, or has trained on for a while.
+
+    Parameters
+    ----------
+    exit_codes
+        Of the processes, negative for signals.
+    state
+        The last state of the folder.
+    num_reports
+        Number of reports so far.
+    is_fresh
+        Whether it was saved a moment ago.
+    """
+    return have_failed(exit_codes) and is_fresh and state is not None and num_reports <= state.before
 
 
 def judge(

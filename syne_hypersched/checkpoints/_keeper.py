@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
-from syne_hypersched.checkpoints._exits import have_failed, have_left, have_others_left, judge
+from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge, may_be_cut
 from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
-from syne_hypersched.checkpoints._leases import is_being_written
+from syne_hypersched.checkpoints._leases import being_written
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import Shelf
@@ -205,14 +205,15 @@ class GenerationKeeper:
     def _drain(self, may_wait: bool) -> bool:
         found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
         observer, folder = self._observer, os.path.realpath(self._spec.folder)
+        # Of files that are mapped into memory, and were closed, there may be no event.
+        files = [
+            path for path, state in found.items() if state.kind == "file" and f"{folder}/{path}" not in observer.logs
+        ]
+        mapped = being_written(folder, files[:_MOST_FILES])
         log_end, open_now = observer.log.size(), observer.open_files()
         if may_wait and observer.logs.awaited(open_now, time.monotonic()):
             return False  # no event has told of it yet
-        writing = {os.path.relpath(path, folder) for path in open_now}
-        # Of files that are mapped into memory, and were closed, there may be no event.
-        files = [os.path.join(folder, path) for path, state in found.items() if state.kind == "file"][:_MOST_FILES]
-        mapped = frozenset(place for place in files if place not in observer.logs and is_being_written(place))
-        writing |= {os.path.relpath(place, folder) for place in mapped - open_now}
+        writing = {os.path.relpath(path, folder) for path in open_now} | set(being_written(folder, mapped))
         is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
         is_calm = is_calm and all(map(is_alive, observer.pids))
         self._at_sigterm = found if is_calm else None
@@ -363,8 +364,11 @@ class GenerationKeeper:
         if others_left and not (observer.doubts.paths or observer.made):
             # Who was killed has not written what was written after that, and the others have finished it.
             is_proven |= all(watch.written_s(path) > self._struck_at for path in observer.unproven)
-        is_cut = have_failed(exit_codes) and self._may_be_cut()
+        state, is_fresh = self._matcher.current, observer.is_dirty or time.monotonic() - observer.changed_s < _ASIDE_S
+        is_cut = may_be_cut(exit_codes, state, self._matcher.num_reports, is_fresh)
         is_proven &= not is_cut
+        if is_cut and state is not None and state.generation is not None:
+            self._shelf.discard([state.generation])
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(
@@ -390,16 +394,3 @@ class GenerationKeeper:
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,
             self._matcher.order.value, self._error or self._taker.error,
         )  # fmt: skip
-
-    def _may_be_cut(self) -> bool:
-        """Whether an error that has ended a process may have ended its last save: its file is closed then, too.
-
-        It has not if the script has reported since, or has trained on for a while. A generation of it is removed.
-        """
-        state, quiet_s = self._matcher.current, time.monotonic() - self._observer.changed_s
-        if state is None or self._matcher.num_reports > state.before:
-            return False
-        is_cut = self._observer.is_dirty or quiet_s < _ASIDE_S
-        if is_cut and state.generation is not None:
-            self._shelf.discard([state.generation])
-        return is_cut

@@ -15,7 +15,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -229,6 +229,11 @@ def is_being_written(path: str) -> bool:
         return False
     os.close(fd)
     return False
+
+
+def being_written(folder: str, paths: Iterable[str]) -> list[str]:
+    """Those of some files of a folder that a process writes to, also through a mapping of a file that it has closed."""
+    return [path for path in paths if is_being_written(os.path.join(folder, path))]
 
 
 @cache

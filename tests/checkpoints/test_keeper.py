@@ -104,12 +104,27 @@ LOSSES = [0.0, 5.0, 4.0, 1.0, 3.0, 2.0, 4.0]
 """
 
 
+class Server:
+    """A launcher for the trials of all tests here, one after the other."""
+
+    def __init__(self, folder):
+        self.log = folder / "server.log"
+        self.exits, self.news = {}, []
+        self.launcher = Launcher(
+            lambda *_: None, lambda launch, exit_, _: self.exits.update({launch: exit_}),
+            on_checkpoint=lambda _, news: self.news.append(news), log_path=self.log,
+        )  # fmt: skip
+        self.launcher.warm_up()
+
+
 class Launches:
     """Launches of one trial, one after the other."""
 
-    def __init__(self, folder, wait_for):
+    def __init__(self, folder, wait_for, server):
         self.root = folder
         self.wait_for = wait_for
+        self.server_log, self.launcher, self.exits, self.news = server.log, server.launcher, server.exits, server.news
+        self.begun = []
         self.folder = folder / "0" / "checkpoints"
         self.folder.parent.mkdir()
         self.store = GenerationStore(self.folder)
@@ -117,12 +132,6 @@ class Launches:
         self.spec = CheckpointSpec(
             str(self.folder), str(self.log), launch=-1, keep=100, time_attr="epoch", metric="loss"
         )
-        self.exits = {}
-        self.news = []
-        self.launcher = Launcher(
-            lambda *_: None, lambda launch, exit_, _: self.exits.update({launch: exit_}),
-            on_checkpoint=lambda _, news: self.news.append(news), log_path=folder / "server.log",
-        )  # fmt: skip
 
     def start(self, script, num_ranks=1, **fields):
         """Starts the next launch, which knows what the tuner would have learnt from those before."""
@@ -141,14 +150,22 @@ class Launches:
             for rank in range(num_ranks)
         )
         argv = (str(self.root / "train.py"),)
-        return self.launcher.launch(LaunchSpec(argv, ranks, True, 30.0, str(self.root), self.spec))
+        self.begun.append(self.launcher.launch(LaunchSpec(argv, ranks, True, 30.0, str(self.root), self.spec)))
+        return self.begun[-1]
 
     def end(self, launch):
         """Waits for the end of a launch, and says what has become of its checkpoints."""
         self.wait_for(lambda: launch in self.exits)
-        log = self.root / "server.log"
-        assert self.exits[launch].checkpoints is not None, (self.exits[launch], log.read_text() if log.exists() else "")
+        log = self.server_log.read_text() if self.server_log.exists() else ""
+        assert self.exits[launch].checkpoints is not None, (self.exits[launch], log)
         return self.exits[launch].checkpoints
+
+    def close(self):
+        """Ends what the test has left running."""
+        for launch in self.begun:
+            if launch not in self.exits:
+                self.launcher.drain(launch, 0.0)
+                self.wait_for(lambda launch=launch: launch in self.exits)
 
     def run(self, script, **options):
         return self.end(self.start(script, **options))
@@ -188,11 +205,18 @@ def epoch_in(folder):
     return max(epoch for group in epochs.values() for epoch in group)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.launcher.close()
+
+
 @pytest.fixture
-def launches(tmp_path, wait_for):
-    launches = Launches(tmp_path, wait_for)
+def launches(tmp_path, wait_for, server):
+    launches = Launches(tmp_path, wait_for, server)
     yield launches
-    launches.launcher.close()
+    launches.close()
 
 
 WRITERS = ("atomic", "in_place", "new", "several", "renamed")

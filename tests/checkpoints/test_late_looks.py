@@ -126,7 +126,7 @@ class Run:
         keeper = GenerationKeeper(spec, lambda _: None)
         keeper.prepare()
         script = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-IS", "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         keeper._observer.pids = (script.pid,)
         steps = [f"os.makedirs('{folder}', exist_ok=True)"]
@@ -152,32 +152,34 @@ class Run:
         keeper.close()
 
 
+#: Where a script saves how often, and when the keeper looks.
+SEEDS = pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+
+
+@SEEDS
 @pytest.mark.parametrize("looks", [0.3, 1.0])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__)
-def test_what_is_taken_is_whole(tmp_path, monkeypatch, writer, order, looks):
+def test_what_is_taken_is_whole(tmp_path, monkeypatch, writer, order, looks, seed):
     monkeypatch.setattr(keeper_module, "QUIET_S", 600.0)  # nothing depends on how fast this machine is
-    num_taken = 0
-    for seed in range(2):
-        run = Run(tmp_path / str(seed), writer, order, seed, looks)
-        # Names that are used in turn must be seen a few times until that is known.
-        assert run.ending.is_whole or (writer is in_turn and looks < 0.5)
-        for number in run.store.numbers():
-            assert newest(run.store.files(number)) == WRITERS[writer]
-        num_taken += run.ending.num_taken
-    assert num_taken > 0 or looks < 1
+    run = Run(tmp_path, writer, order, seed, looks)
+    # Names that are used in turn must be seen a few times until that is known.
+    assert run.ending.is_whole or (writer is in_turn and looks < 0.5)
+    for number in run.store.numbers():
+        assert newest(run.store.files(number)) == WRITERS[writer]
+    assert run.ending.num_taken > 0 or looks < 1
 
 
+@SEEDS
 @pytest.mark.parametrize("looks", [0.0, 1.0])
 @pytest.mark.parametrize("writer", [new_file, two_files, new_folder, second_name, with_lock], ids=lambda f: f.__name__)
-def test_a_save_that_is_finished_after_sigterm_is_gone_on_from(tmp_path, monkeypatch, writer, looks):
+def test_a_save_that_is_finished_after_sigterm_is_gone_on_from(tmp_path, monkeypatch, writer, looks, seed):
     monkeypatch.setattr(keeper_module, "QUIET_S", 600.0)
-    for seed in range(2):
-        run = Run(tmp_path / str(seed), writer, "| save", seed, looks, drains_in_save=True)
-        left = run.store.notes().left
-        # The script has removed or moved files after it had written, so that it was not cut off.
-        assert left is not None
-        assert newest(run.store.checkpoints) == WRITERS[writer]
+    run = Run(tmp_path, writer, "| save", seed, looks, drains_in_save=True)
+    left = run.store.notes().left
+    # The script has removed or moved files after it had written, so that it was not cut off.
+    assert left is not None
+    assert newest(run.store.checkpoints) == WRITERS[writer]
 
 
 def test_a_file_that_may_have_been_closed_by_a_death_is_not_gone_on_from(tmp_path, monkeypatch):

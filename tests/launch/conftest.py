@@ -79,3 +79,41 @@ def make_launches(tmp_path, wait_for):
 @pytest.fixture
 def launches(make_launches):
     return make_launches()
+
+
+class ModuleLaunches(Launches):
+    """Launches of all tests of a module by one server, which has been started before the first of them."""
+
+    def __init__(self, folder, preload=()):
+        super().__init__(folder, None, preload)
+        self.launcher.warm_up()
+
+    def of_test(self, folder, wait_for):
+        """Those of one test, whose scripts end by themselves."""
+        self.folder, self.wait_for = folder, wait_for
+        return self
+
+
+@pytest.fixture(scope="module")
+def make_module_launches(tmp_path_factory):
+    """Makes a launcher for the tests of a module; it is closed after them."""
+    made = []
+
+    def make(preload=()):
+        made.append(ModuleLaunches(tmp_path_factory.mktemp("server"), preload))
+        return made[-1]
+
+    yield make
+    for launches in made:
+        launches.launcher.close()
+
+
+@pytest.fixture(scope="module")
+def module_launches(make_module_launches):
+    return make_module_launches()
+
+
+@pytest.fixture
+def shared_launches(module_launches, tmp_path, wait_for):
+    """Launches in the test's folder by the server that other tests of the module use, too."""
+    return module_launches.of_test(tmp_path, wait_for)

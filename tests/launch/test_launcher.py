@@ -22,8 +22,8 @@ WARM_AND_COLD = pytest.mark.parametrize("warm", [True, False], ids=["warm", "col
 
 
 @WARM_AND_COLD
-def test_arguments_arrive_as_they_are(launches, warm):
-    script = launches.script("import json, sys; print(json.dumps(sys.argv[1:]))")
+def test_arguments_arrive_as_they_are(shared_launches, warm):
+    script = shared_launches.script("import json, sys; print(json.dumps(sys.argv[1:]))")
     arguments = [
         "two words",
         "'quo\"tes'",
@@ -36,15 +36,15 @@ def test_arguments_arrive_as_they_are(launches, warm):
         "*",
         "back\\slash",
     ]
-    assert launches.run([script, *arguments], warm=warm).exit_code == 0
-    assert json.loads(launches.lines("out0")[0]) == arguments
-    assert not (launches.folder / "shell").exists()
+    assert shared_launches.run([script, *arguments], warm=warm).exit_code == 0
+    assert json.loads(shared_launches.lines("out0")[0]) == arguments
+    assert not (shared_launches.folder / "shell").exists()
 
 
 @WARM_AND_COLD
-def test_a_script_finds_what_it_would_find_on_the_command_line(launches, warm):
-    (launches.folder / "beside.py").write_text("VALUE = 42")
-    script = launches.script(
+def test_a_script_finds_what_it_would_find_on_the_command_line(shared_launches, warm):
+    (shared_launches.folder / "beside.py").write_text("VALUE = 42")
+    script = shared_launches.script(
         """
         import json, os, sys
         import beside
@@ -55,9 +55,9 @@ def test_a_script_finds_what_it_would_find_on_the_command_line(launches, warm):
         """
     )
     core = sorted(os.sched_getaffinity(0))[0]
-    launches.run([script], warm=warm, env={"MINE": "a b", "OMP_NUM_THREADS": "1"}, cores=(core,))
-    assert json.loads(launches.lines("out0")[0]) == [
-        42, str(launches.folder), "a b", True, script, script, [core], "1", ""
+    shared_launches.run([script], warm=warm, env={"MINE": "a b", "OMP_NUM_THREADS": "1"}, cores=(core,))
+    assert json.loads(shared_launches.lines("out0")[0]) == [
+        42, str(shared_launches.folder), "a b", True, script, script, [core], "1", ""
     ]  # fmt: skip
 
 
@@ -75,21 +75,21 @@ def test_a_script_finds_what_it_would_find_on_the_command_line(launches, warm):
         ("import atexit; atexit.register(print, 'at exit', flush=True)", 0),
     ],
 )
-def test_exit_codes(launches, text, code, warm):
-    exit_ = launches.run([launches.script(text)], warm=warm)
+def test_exit_codes(shared_launches, text, code, warm):
+    exit_ = shared_launches.run([shared_launches.script(text)], warm=warm)
     assert (exit_.exit_code, exit_.drained, exit_.killed, exit_.lost) == (code, False, False, False)
     assert exit_.first_failed == (None if code == 0 else 0)
     if "reason" in text:
-        assert "a reason" in launches.lines("err0")
+        assert "a reason" in shared_launches.lines("err0")
     if "broken" in text:
-        assert launches.lines("err0")[-1] == "RuntimeError: broken"
+        assert shared_launches.lines("err0")[-1] == "RuntimeError: broken"
     if "at exit" in text:
-        assert launches.lines("out0") == ["at exit"]
+        assert shared_launches.lines("out0") == ["at exit"]
 
 
-def test_a_traceback_shows_the_users_frames_only(launches):
-    launches.run([launches.script("def f():\n    1 / 0\nf()")])
-    trace = "\n".join(launches.lines("err0"))
+def test_a_traceback_shows_the_users_frames_only(shared_launches):
+    shared_launches.run([shared_launches.script("def f():\n    1 / 0\nf()")])
+    trace = "\n".join(shared_launches.lines("err0"))
     assert "ZeroDivisionError" in trace
     assert "in f" in trace
     assert "syne_hypersched" not in trace
@@ -97,17 +97,17 @@ def test_a_traceback_shows_the_users_frames_only(launches):
 
 
 @WARM_AND_COLD
-def test_what_cannot_be_started_says_why(launches, warm):
-    exit_ = launches.run([str(launches.folder / "nothing-here")], warm=warm)
+def test_what_cannot_be_started_says_why(shared_launches, warm):
+    exit_ = shared_launches.run([str(shared_launches.folder / "nothing-here")], warm=warm)
     assert exit_.exit_code == (2 if warm else 127)
-    assert "nothing-here" in "\n".join(launches.lines("err0"))
+    assert "nothing-here" in "\n".join(shared_launches.lines("err0"))
 
 
-def test_any_program_can_be_run(launches):
-    script = launches.script('#!/bin/sh\nprintf "%s|" "$@"', "train.sh")
+def test_any_program_can_be_run(shared_launches):
+    script = shared_launches.script('#!/bin/sh\nprintf "%s|" "$@"', "train.sh")
     os.chmod(script, 0o755)
-    assert launches.run([script, "a b", "c"], warm=False).exit_code == 0
-    assert launches.lines("out0") == ["a b|c|"]
+    assert shared_launches.run([script, "a b", "c"], warm=False).exit_code == 0
+    assert shared_launches.lines("out0") == ["a b|c|"]
 
 
 def test_a_program_ignores_no_signals_that_python_ignores(launches):

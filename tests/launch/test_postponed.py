@@ -132,12 +132,19 @@ def shared(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def with_libraries(shared, make_module_launches):
+    """A server that has imported the libraries launches all scripts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(shared))
+        patch.delenv("TMPDIR", raising=False)
+        patch.setenv("TAKEN", "by the import")
+        yield make_module_launches(["talkative", "handling", "outer", "talkative.space", "filtering", "setting"])
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_warm_is_as_cold(shared, make_launches, monkeypatch, name):
-    monkeypatch.setenv("PYTHONPATH", str(shared))
-    monkeypatch.delenv("TMPDIR", raising=False)
-    monkeypatch.setenv("TAKEN", "by the import")
-    launches = make_launches(preload=["talkative", "handling", "outer", "talkative.space", "filtering", "setting"])
+def test_warm_is_as_cold(with_libraries, tmp_path, wait_for, name):
+    launches = with_libraries.of_test(tmp_path, wait_for)
     script = launches.script("import logging, os, sys\n" + SCRIPTS[name].replace("\n        ", "\n") + "\n" + HANDLERS)
     said = []
     for warm in (True, False):

@@ -54,8 +54,8 @@ def test_what_is_no_library_is_left_out(tmp_path):
 class Slots:
     """Launches a script on cores, warm and cold, as on a CPU slot."""
 
-    def __init__(self, folder, wait_for, preload, server_env):
-        self._folder, self._wait_for, self._exits = folder, wait_for, {}
+    def __init__(self, folder, preload, server_env):
+        self._folder, self._exits = folder, {}
         env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
         self._env = env
         self.launcher = Launcher(
@@ -66,7 +66,7 @@ class Slots:
             environment=lambda: {**env, **server_env},
         )
 
-    def says(self, text, cores, env):
+    def says(self, wait_for, text, cores, env):
         """The output of the script in a warm and in a cold launch."""
         script = self._folder / "train.py"
         script.write_text("import os, sys\n" + textwrap.dedent(text) + SHOW)
@@ -75,7 +75,7 @@ class Slots:
             out, err = self._folder / "out", self._folder / "err"
             rank = RankSpec({**self._env, **env}, str(out), str(err), cores)
             launch = self.launcher.launch(LaunchSpec(argv, (rank,), len(argv) == 1, 1.0, str(self._folder)))
-            self._wait_for(lambda launch=launch: launch in self._exits)
+            wait_for(lambda launch=launch: launch in self._exits)
             assert self._exits[launch].exit_code == 0, err.read_text()
             said.append(out.read_text().splitlines())
             out.unlink()
@@ -83,17 +83,27 @@ class Slots:
 
 
 @pytest.fixture
-def make_slots(tmp_path, wait_for):
+def make_slots(tmp_path):
     pytest.importorskip("threadpoolctl")
     made = []
 
     def make(preload, **server_env):
-        made.append(Slots(tmp_path, wait_for, preload, server_env))
+        made.append(Slots(tmp_path, preload, server_env))
         return made[-1]
 
     yield make
     for slots in made:
         slots.launcher.close()
+
+
+@pytest.fixture(scope="module", params=["1", "2"], ids="{} for the server".format)
+def numpy_slots(request, tmp_path_factory):
+    """One server for all tests of a number of threads in its environment: it takes longer than they do."""
+    pytest.importorskip("threadpoolctl")
+    slots = Slots(tmp_path_factory.mktemp("slots"), ["numpy"], {"OMP_NUM_THREADS": request.param})
+    slots.launcher.warm_up()
+    yield slots
+    slots.launcher.close()
 
 
 @needs_two_cores
@@ -118,16 +128,15 @@ def make_slots(tmp_path, wait_for):
         ("import numpy\nos.environ['OMP_NUM_THREADS'] = '1'\nimport numpy.linalg", 2, {"OMP_NUM_THREADS": "2"}, 2),
     ],
 )
-@pytest.mark.parametrize("of_server", ["1", "2"])
-def test_numpy_has_as_many_threads_as_cold(make_slots, text, cores, env, expected, of_server):
-    warm, cold = make_slots(["numpy"], OMP_NUM_THREADS=of_server).says(text, CORES[:cores], env)
+def test_numpy_has_as_many_threads_as_cold(numpy_slots, wait_for, text, cores, env, expected):
+    warm, cold = numpy_slots.says(wait_for, text, CORES[:cores], env)
     assert warm == cold
     assert cold == [f"openblas {expected}"]
 
 
 @pytest.mark.slow
 @needs_two_cores
-def test_every_library_has_as_many_threads_as_cold(make_slots):
+def test_every_library_has_as_many_threads_as_cold(make_slots, wait_for):
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
     modules = ["numpy", "scipy.linalg", "sklearn.cluster", "torch"]
@@ -142,6 +151,6 @@ def test_every_library_has_as_many_threads_as_cold(make_slots):
         f"from sklearn.cluster import KMeans\nos.environ['OMP_NUM_THREADS'] = '1'\n{everything}",
         f"{everything}\nos.environ['OMP_NUM_THREADS'] = '1'\n{everything}",
     ):
-        warm, cold = slots.says(text, CORES, {"OMP_NUM_THREADS": "2"})
+        warm, cold = slots.says(wait_for, text, CORES, {"OMP_NUM_THREADS": "2"})
         assert warm == cold, text
         assert len(cold) >= 5

@@ -262,10 +262,15 @@ def test_promotion_on_the_stock_backend(script, max_resource_attr):
 @pytest.mark.parametrize(
     "make_scheduler",
     [
-        lambda space: StockASHA(space, metric="loss", time_attr="epoch", max_t=9, random_seed=1),
-        lambda space: RandomSearch(space, metrics=["loss"], random_seed=1),
+        pytest.param(
+            lambda space: StockASHA(space, metric="loss", time_attr="epoch", max_t=9, random_seed=1), id="ASHA"
+        ),
+        pytest.param(
+            lambda space: RandomSearch(space, metrics=["loss"], random_seed=1),
+            id="RandomSearch",
+            marks=pytest.mark.slow,  # most other tests here draw at random
+        ),
     ],
-    ids=["ASHA", "RandomSearch"],
 )
 def test_stock_schedulers_run_on_it(script, make_scheduler):
     scheduler = make_scheduler({"x": uniform(0, 1), "epochs": 9})

@@ -104,8 +104,8 @@ def num_kept(table):
     ("scheduler", "backend"),
     [
         ("asha", "local"),
-        ("pasha", "local"),
         ("adaptive", "local"),
+        pytest.param("pasha", "local", marks=pytest.mark.slow),
         pytest.param("published", "local", marks=pytest.mark.slow),
         pytest.param("asha", "function", marks=pytest.mark.slow),
     ],

@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,11 +95,26 @@ def tab(browser) -> Any:
     return browser.new_page()
 
 
+@pytest.fixture(scope="module")
+def address_of(tab, tmp_path_factory) -> Any:
+    """Gives all files one address: Chromium compiles the library of charts, a second's work, for each address anew."""
+    path = tmp_path_factory.mktemp("opened") / "page.html"
+
+    def give_it(page: Path) -> str:
+        tab.goto("about:blank")  # the page before is not loaded again
+        shutil.copyfile(page, path)
+        return path.as_uri()
+
+    return give_it
+
+
 @pytest.fixture
-def open_page(tab) -> Iterator[Any]:
+def open_page(tab, address_of) -> Iterator[Any]:
     opened: list[OpenPage] = []
 
-    def open_it(address: str, **options: Any) -> OpenPage:
+    def open_it(page: Path | str, **options: Any) -> OpenPage:
+        """Opens a file, or what a server has at an address."""
+        address = address_of(page) if isinstance(page, Path) else page
         opened.append(OpenPage(tab, address, **options))
         return opened[-1]
 
@@ -108,16 +124,16 @@ def open_page(tab) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory) -> str:
+def file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("run")
     write_example(path)
-    return write_page(path).as_uri()
+    return write_page(path)
 
 
 @pytest.fixture(scope="module")
 def shared(browser, file) -> Iterator[OpenPage]:
     """One page of a file for the tests that leave it as it was, since Chromium takes a second to open it."""
-    opened = OpenPage(browser.new_page(), file)
+    opened = OpenPage(browser.new_page(), file.as_uri())
     yield opened
     opened.leave()
 
@@ -132,7 +148,7 @@ def opened(shared) -> Iterator[OpenPage]:
 
 
 def test_a_file_shows_the_run_and_asks_for_nothing(opened, file):
-    assert opened.requests == [file]
+    assert opened.requests == [file.as_uri()]
     assert "Best accuracy 0.8: trial 0 at epoch 4" in opened.text("#headline")
     assert opened.page.locator("#trials-table tbody tr").count() == 4
     assert "grows from 1 to 3 devices: rank 1 of 1" in opened.text("#decisions-table")
@@ -257,7 +273,7 @@ def test_a_live_page_follows_the_run_and_asks_this_machine_alone(open_page, tmp_
 def test_a_run_without_reports_says_what_it_waits_for(open_page, tmp_path):
     run = WrittenRun(tmp_path)
     run.start(0, lr=0.1)
-    opened = open_page(write_page(tmp_path).as_uri())
+    opened = open_page(write_page(tmp_path))
     assert "import" in opened.text("#metric-chart")
     assert "No trial has reported" in opened.text("#headline")
 
@@ -267,14 +283,14 @@ def test_a_run_that_has_ended_without_a_report_does_not_wait_for_one(open_page, 
     run.start(0, lr=0.1)
     run.event("exit", 0, run.held[0], 0, how="failed", exit_code=1)
     run.event("fail", 0, (), 0)
-    opened = open_page(write_page(tmp_path).as_uri())
+    opened = open_page(write_page(tmp_path))
     assert opened.text("#metric-chart") == "No report: the run has ended without one, see the failures below."
     assert opened.text("#headline") == "No trial has reported a finite accuracy"
     assert opened.text("#decisions-note") == "Nothing was decided: no trial has reported."
     entry = {"call": "result", "time_s": 1.0, "trial_id": 0, "report": {"step": 1, "acc": 0.5}, "decision": "CONTINUE"}
     with run.journal.open("a") as file:
         file.write(json.dumps(entry) + "\n")
-    opened = open_page(write_page(tmp_path).as_uri())
+    opened = open_page(write_page(tmp_path))
     sentence = "the script reports step, acc; the metric is accuracy"
     assert opened.text("#metric-chart") == f"Nothing to show: {sentence}."
     assert opened.text("#problems") == sentence
@@ -288,7 +304,7 @@ def test_names_of_axes_do_not_run_into_each_other(open_page, tmp_path, width):
         run.start(trial_id, **{f"{name}": 10.0 ** -(trial_id + index) for index, name in enumerate(names)})
         run.report(trial_id, 1, 0.123456 * (trial_id + 1))
         run.event("exit", trial_id, run.held[trial_id], 0)
-    opened = open_page(write_page(tmp_path).as_uri(), width=width)
+    opened = open_page(write_page(tmp_path), width=width)
     opened.page.locator("#parallel-chart").scroll_into_view_if_needed()
     opened.page.wait_for_selector("#parallel-chart .annotation")
     boxes = opened.page.eval_on_selector_all(
@@ -345,7 +361,7 @@ def cluster_run() -> ClusterRun:
 @pytest.mark.parametrize("text", ["דיוק", "\u202eafter an override\nand two\nlines\x1b[2J"])
 def test_names_turn_nothing_round(open_page, tmp_path, text):
     write(tmp_path / "run", text)
-    opened = open_page(write_page(tmp_path / "run").as_uri())
+    opened = open_page(write_page(tmp_path / "run"))
     left_of = """([selector, word]) => {
       const node = document.querySelector(selector).firstChild, at = node.textContent.indexOf(word);
       const range = document.createRange();
@@ -372,7 +388,7 @@ def test_what_a_hover_says_is_not_cut_off_on_a_narrow_screen(open_page, file):
 
 
 def test_nodes_are_rows_that_can_be_opened(open_page, tmp_path):
-    opened = open_page(write_page(write_cluster(tmp_path, cluster_run())).as_uri())
+    opened = open_page(write_page(write_cluster(tmp_path, cluster_run())))
     chart = opened.page.locator("#devices-chart")
     assert "36 on 9 nodes" in opened.text("#tiles")
     assert opened.page.input_value("#devices-rows") == "node"
@@ -393,7 +409,7 @@ def test_nodes_are_rows_that_can_be_opened(open_page, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("width, theme", [(390, "dark"), (1600, "light")])
 def test_32_nodes_can_be_read_by_everybody(open_page, tmp_path, width, theme):
-    opened = open_page(write_page(write_cluster(tmp_path, large_run())).as_uri(), width=width, theme=theme)
+    opened = open_page(write_page(write_cluster(tmp_path, large_run())), width=width, theme=theme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut off at the side"
     names = opened.page.locator("#devices-chart .ytick text").all_text_contents()
     assert names == [f"node{index}" for index in range(1, 33)]

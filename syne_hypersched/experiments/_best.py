@@ -140,12 +140,15 @@ def _fault_of_config(best: PublishedBest) -> str:
 
 
 def _last_published(run: Run) -> Event | None:
-    """The event of what was published last; None if nothing was, or an earlier experiment of this name did it."""
+    """The event of what was published last; None if nothing was, or an earlier experiment of this name did it.
+
+    Virtual trials have no checkpoints, so that nothing of them is published.
+    """
     for event in reversed(run.events):
         if event.event == "setup":
             return None
         if event.event == "best" and isinstance(event.details.get("result"), dict):
-            return event
+            return event if "checkpoint" in event.details else None
     return None
 
 

@@ -31,12 +31,17 @@ class Outbox:
         self.due = True
 
     def keep(self, trial: VirtualTrial, after: Mapping[str, Any] | None) -> None:
-        """A trial is halted because of the report ``after``: later ones are kept for a resume."""
+        """A trial is halted because of the report ``after``: later ones are kept for a resume.
+
+        If it has ended since then, the tuner is not told: a resume launches it, with nothing left to train.
+        """
         if after is not None:
             trial.keep_after(after)
         if self._reports:
             trial.kept += [report for reporter, report in self._reports if reporter is trial]
             self._reports = [entry for entry in self._reports if entry[0] is not trial]
+        if trial.trial_id in self._ended:
+            self._ended.remove(trial.trial_id)
 
     def give_back(self, trial: VirtualTrial) -> None:
         """Requeues the reports that were held back while the trial was paused."""

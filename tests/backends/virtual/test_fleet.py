@@ -191,6 +191,20 @@ def test_reports_after_the_decision_to_pause_come_after_the_resume():
     assert look(fleet) == (5, [(0, 5, 1)])
 
 
+def test_a_trial_that_has_ended_before_it_was_paused_ends_once_after_its_resume():
+    fleet, _ = make_fleet(1, "resnet50", LaunchCost(start_s=0.0, resume_s=0.5, resize_s=0.0, drain_s=0.0), None, 2)
+    fleet.start(0, {"epoch_s": 1.0}, 1, "start")
+    fleet.advance_to(2.0)
+    fleet.halt(0, Status.paused)
+    fleet.start(0, {"epoch_s": 1.0}, 1, "resume")
+    seen = []
+    while fleet.occupied():
+        fleet.poll()
+        reports, ended = fleet.take()
+        seen += [(fleet.time_s, report["epoch"]) for _, report in reports] + [(fleet.time_s, "ended") for _ in ended]
+    assert seen == [(2.0, 1), (2.0, 2), (2.5, "ended")]
+
+
 def test_a_trial_paused_at_its_last_report_completes_when_it_is_resumed():
     fleet, _ = make_fleet(num_epochs=1, cost=COST)
     fleet.start(0, {}, 1, "start")

@@ -56,3 +56,14 @@ def test_who_looks_at_everything_at_once_is_told_of_the_trials_themselves():
     assert news.take_all() == ([(b, {"epoch": 1}), (a, {"epoch": 1})], [0, 1])
     assert not news.due
     assert news.take_all() == ([], [])
+
+
+def test_a_trial_that_has_ended_before_it_was_halted_has_not_ended_for_the_tuner():
+    news, (trial, other) = Outbox(), make_trials(2)
+    for each in (trial, other):
+        news.report(each, {"epoch": 9})
+        news.end(each)
+    news.keep(trial, None)
+    assert news.take(None) == ([(1, {"epoch": 9})], [1])
+    news.give_back(trial)
+    assert news.take(None) == ([(0, {"epoch": 9})], [])

@@ -123,6 +123,16 @@ def test_whatever_is_reported_times_stay_sensible(events):
         assert 0 < times.learnt.speed_up(4) < math.inf
 
 
+def test_a_level_that_is_reported_again_says_nothing_of_an_epoch():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    for level, time_s in ((1, 7.0), (1, 9.0), (2, 9.0)):
+        times.report(0, TimedReport(level, time_s), time_s)
+    assert times.epoch_time_s is None
+    times.report(0, TimedReport(3, 12.0), 12.0)
+    assert times.epoch_time_s == 3.0
+
+
 def test_rates_are_learnt_for_each_trial_or_follow_a_scaling_that_is_known():
     times = TrialTimes()
     times.start(0, 0.0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -319,6 +320,19 @@ def test_a_loaded_tuner_has_forgotten_the_trials_that_ran():
     loaded.on_trial_result(trial=tuning.trials[1], result={"epoch": 2, "loss": 2})
     loaded.on_trial_add(trial=Resizable(7, {"x": 0.5}, tuning.backend))
     assert set(loaded.allocation) == {1, 7}
+
+
+class Copying(ASHA):
+    """Says how it is copied."""
+
+    def __deepcopy__(self, memo):
+        return ASHA(SPACE, "loss", "epoch", 9)
+
+
+def test_how_the_scheduler_inside_is_copied_says_nothing_of_the_one_around_it():
+    copied = copy.deepcopy(ResizeBest(Copying(SPACE, "loss", "epoch", 9), num_devices=4))
+    assert type(copied) is ResizeBest
+    assert type(copied.scheduler) is ASHA
 
 
 def test_a_backend_that_cannot_resize_is_warned_of_once(caplog):

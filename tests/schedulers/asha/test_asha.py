@@ -311,8 +311,9 @@ def test_where_nothing_new_starts_a_script_that_ends_at_its_milestone_is_waited_
     for trial_id in range(3):
         scheduler.on_trial_add(trial=trial_of(trial_id))
     assert [report(scheduler, trial_id, 1, 1.0 + trial_id) for trial_id in range(2)] == [PAUSE, PAUSE]
+    scheduler.on_trial_error(trial_of(0))
     scheduler.stop_starting()
-    assert [scheduler.suggest().checkpoint_trial_id for _ in range(2)] == [0, 1]
+    assert scheduler.suggest().checkpoint_trial_id == 1, "though a third of three trials can never include it"
     assert scheduler.suggest() is None
 
 
@@ -448,6 +449,16 @@ def test_the_checkpoint_of_a_trial_that_is_stopped_may_be_removed(type_):
     for trial in trials:
         scheduler.on_trial_add(trial)
     assert scheduler.on_trial_result(trials[1], {"loss": 0.5, "epoch": 2}) == STOP
+    assert scheduler.trials_checkpoints_can_be_removed() == [1]
+
+
+@pytest.mark.parametrize("type_", list(REFERENCES))
+def test_the_checkpoint_of_a_trial_whose_script_has_ended_may_be_removed(type_):
+    scheduler = make_asha(type=type_, grace_period=3)
+    for trial_id in range(2):
+        scheduler.on_trial_add(trial_of(trial_id))
+        assert report(scheduler, trial_id, 1, 0.5) == CONTINUE
+    scheduler.on_trial_complete(trial_of(1), {"loss": 0.5, "epoch": 1})
     assert scheduler.trials_checkpoints_can_be_removed() == [1]
 
 

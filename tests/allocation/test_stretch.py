@@ -137,3 +137,9 @@ class TestLengthFromNow:
     def test_none_where_it_would_not_pay(self):
         assert stretch.length_from_now_s(48.0, 1000.0, 1000.0, FAST, 16.0) == 48.0
         assert stretch.length_from_now_s(48.0, 1000.0, 1000.0, FAST, 16.1) == 0.0
+
+
+def test_a_relaunch_has_to_gain_more_than_a_tenth():
+    assert not stretch.pays(10.0, 11.0, time_left_s=100.0, launch_cost_s=0.0)
+    assert stretch.pays(10.0, 11.1, time_left_s=100.0, launch_cost_s=0.0)
+    assert not stretch.pays(10.0, 11.1, time_left_s=100.0, launch_cost_s=1.0)

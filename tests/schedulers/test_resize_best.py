@@ -335,6 +335,16 @@ def test_how_the_scheduler_inside_is_copied_says_nothing_of_the_one_around_it():
     assert type(copied.scheduler) is ASHA
 
 
+def test_a_scaling_that_is_a_function_is_kept_as_a_table():
+    assert Tuning(scaling=lambda num_devices: num_devices**0.5).scheduler.scaling == {
+        1: 1.0,
+        2: 2**0.5,
+        3: 3**0.5,
+        4: 2.0,
+    }
+    assert Tuning(scaling="linear").scheduler.scaling == "linear"
+
+
 def test_a_backend_that_cannot_resize_is_warned_of_once(caplog):
     with caplog.at_level(logging.WARNING):
         tuning = Tuning(elastic=False)

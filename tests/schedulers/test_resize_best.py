@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from syne_tune import Tuner
 from syne_tune.backend.trial_status import Trial
+from syne_tune.constants import ST_TUNER_TIME
 from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
 from syne_tune.optimizer.schedulers.single_fidelity_scheduler import SingleFidelityScheduler
@@ -343,6 +344,17 @@ def test_a_scaling_that_is_a_function_is_kept_as_a_table():
         4: 2.0,
     }
     assert Tuning(scaling="linear").scheduler.scaling == "linear"
+
+
+def test_what_was_decided_by_another_clock_than_that_of_the_reports_was_at_time_0():
+    tuning = Tuning(clock=None)
+    tuning.scheduler.suggest()
+    for _ in range(9):
+        tuning.report(1, 2, 3)
+    before = tuning.scheduler.decisions
+    assert before
+    tuning.scheduler.on_trial_result(trial=tuning.trials[2], result={"epoch": 10, "loss": 3.0, ST_TUNER_TIME: 5.0})
+    assert {decision.time_s for decision in tuning.scheduler.decisions[: len(before)]} == {0.0}
 
 
 def test_a_backend_that_cannot_resize_is_warned_of_once(caplog):

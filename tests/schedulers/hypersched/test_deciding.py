@@ -153,6 +153,7 @@ def test_admission_closes_when_the_strategy_says_so():
     tuning.strategy.closes = because("10 s are left")
     assert tuning.scheduler.suggest() is None
     assert tuning.log == [("close", None, "10 s are left")]
+    assert [decision.num_devices for decision in tuning.scheduler.decisions] == [0]
     assert tuning.scheduler.suggest() is None
     assert len(tuning.log) == 1
 

@@ -186,6 +186,14 @@ class TestLearntScaling:
         assert deviation[1] == pytest.approx((deviation[0] + deviation[2]) / 2)
         assert learnt.speed_up(2) == pytest.approx(1.5, rel=0.01)
 
+    def test_below_the_smallest_measured_size_the_deviation_falls_to_none_on_one_device(self):
+        learnt, prior = LearntScaling(), LearntScaling()
+        learnt.observe(0, 1, 1.0)
+        learnt.observe(0, 4, 1.0)
+        deviation = [math.log(learnt.speed_up(size) / prior.speed_up(size)) for size in (2, 4)]
+        assert deviation[0] == pytest.approx(deviation[1] / 2)
+        assert deviation[1] < -0.1
+
     def test_what_a_trial_has_measured_outlives_it(self):
         scaling = LearntScaling()
         scaling.observe(0, 1, 1.0)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from syne_hypersched.allocation._shape_fit import StepTimes, fit_shapes, log_step_time
+from syne_hypersched.allocation._shape_fit import StepTimes, _newton_steps, fit_shapes, log_step_time
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, shape_model
 
 
@@ -88,6 +88,18 @@ def test_the_derivatives_are_those_of_the_step_time():
         assert value[row] == pytest.approx(
             np.log(model.step_time_s(devices[row], 64 * relative[row], accumulated[row]))
         )
+
+
+def test_where_some_coordinates_of_a_step_are_given_the_others_make_the_best_of_it():
+    random_state = np.random.RandomState(0)
+    roots, gradient = random_state.standard_normal((20, 5, 7)), random_state.standard_normal((20, 5))
+    matrix = roots @ roots.transpose(0, 2, 1)
+    given = random_state.random_sample((20, 5)) < 0.4
+    wanted = np.where(given, random_state.standard_normal((20, 5)), 0.0)
+    step = _newton_steps(matrix, gradient, given, wanted)
+    assert step[given] == pytest.approx(wanted[given])
+    slope = gradient + (matrix @ step[:, :, None])[:, :, 0]
+    assert slope[~given] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_arrays_of_other_shapes_are_refused():

@@ -120,3 +120,26 @@ def test_more_devices_have_to_pay_within_the_last_stage():
     # Three stages of 30 s, each begun by a launch of 10 s, in which a trial makes (30 - 10) / 30 of its progress.
     assert not stretch.worthwhile(90.0, stretch.Shares(size=8, speed_up=4.8, number=1), launch_cost_s=10.0)
     assert stretch.worthwhile(90.0, stretch.Shares(size=8, speed_up=4.9, number=1), launch_cost_s=10.0)
+
+
+class TestLengthFromNow:
+    def test_at_most_the_share_of_the_time_that_has_passed_at_its_end(self):
+        assert stretch.length_from_now_s(60.0, 1000.0, 1000.0, FAST, 0.0, longest_share=0.5) == 60.0
+        assert stretch.length_from_now_s(60.0, 1000.0, 1000.0, FAST, 0.0, longest_share=0.25) == 20.0
+
+    def test_all_of_it_where_any_share_is_allowed(self):
+        length_s = stretch.length_s(1000.0, FAST.speed_up)
+        assert stretch.length_from_now_s(0.0, 1000.0, 1000.0, FAST, 0.0, longest_share=1.0) == length_s
+
+    def test_no_longer_than_the_time_that_is_left(self):
+        assert stretch.length_from_now_s(60.0, 30.0, 1000.0, FAST, 0.0) == 30.0
+
+    def test_none_where_it_would_not_pay(self):
+        assert stretch.length_from_now_s(48.0, 1000.0, 1000.0, FAST, 16.0) == 48.0
+        assert stretch.length_from_now_s(48.0, 1000.0, 1000.0, FAST, 16.1) == 0.0
+
+
+def test_a_relaunch_has_to_gain_more_than_a_tenth():
+    assert not stretch.pays(10.0, 11.0, time_left_s=100.0, launch_cost_s=0.0)
+    assert stretch.pays(10.0, 11.1, time_left_s=100.0, launch_cost_s=0.0)
+    assert not stretch.pays(10.0, 11.1, time_left_s=100.0, launch_cost_s=1.0)

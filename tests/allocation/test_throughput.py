@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.allocation.scaling import PRIOR_SERIAL_SHARE
-from syne_hypersched.allocation.throughput import ShapePrior, ThroughputModel, fit_throughput
+from syne_hypersched.allocation.throughput import (
+    DEFAULT_PRIOR,
+    ShapePrior,
+    ThroughputModel,
+    fit_throughput,
+    shape_model,
+)
 from tests.thoroughness import examples
 
 #: Coefficients published with AdaptDL's schedulers (Pollux, and Sia after it), for devices of one and of several nodes,
@@ -139,3 +145,11 @@ class TestFit:
     def test_bad_points(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             fit_throughput(*arguments)
+
+
+def test_the_prior_expects_two_percent_of_synchronisation_that_grows_little():
+    model = shape_model(np.array([0.0, *DEFAULT_PRIOR.mean]), 128.0)
+    assert model.alpha_c == pytest.approx(PRIOR_SERIAL_SHARE)
+    assert model.alpha_n == pytest.approx(0.02, rel=0.1)
+    assert model.beta_n < model.alpha_n / 4
+    assert 1 < model.gamma < 1.5

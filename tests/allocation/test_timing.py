@@ -123,6 +123,16 @@ def test_whatever_is_reported_times_stay_sensible(events):
         assert 0 < times.learnt.speed_up(4) < math.inf
 
 
+def test_a_level_that_is_reported_again_says_nothing_of_an_epoch():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    for level, time_s in ((1, 7.0), (1, 9.0), (2, 9.0)):
+        times.report(0, TimedReport(level, time_s), time_s)
+    assert times.epoch_time_s is None
+    times.report(0, TimedReport(3, 12.0), 12.0)
+    assert times.epoch_time_s == 3.0
+
+
 def test_rates_are_learnt_for_each_trial_or_follow_a_scaling_that_is_known():
     times = TrialTimes()
     times.start(0, 0.0)
@@ -181,6 +191,26 @@ def test_a_cold_start_does_not_count_for_ever():
     assert times.launch_cost_s == pytest.approx(1.0)
     assert times.longest_trial_s == 20.0
     assert times.longest_training_s == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("launch_s", "num_epochs", "longest_s"),
+    [(1.9, 2, 3.9), (2.1, 2, 3.0), (2.1, 6, 6.0), (2.1, 7, 9.1)],
+    ids=["less than two launches", "more", "more, after a while", "less than a quarter of all"],
+)
+def test_a_cold_start_takes_more_than_two_launches_and_a_quarter_of_the_time(launch_s, num_epochs, longest_s):
+    first = [
+        (0, epoch, launch_s + epoch, launch_s + 1 if epoch == 1 else None, 0.0 if epoch == 1 else None)
+        for epoch in range(1, num_epochs + 1)
+    ]
+    others = [
+        entry
+        for trial_id in range(1, 16)
+        for entry in ((trial_id, 1, 102.0, 2.0, 100.0), (trial_id, 2, 103.0, None, None))
+    ]
+    times = times_of(*first, *others)
+    assert times.launch_cost_s == pytest.approx(1.0)
+    assert times.longest_training_s == pytest.approx(longest_s)
 
 
 def test_a_launch_that_is_ordinary_counts_as_in_the_paper():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from syne_tune import Tuner
 from syne_tune.backend.trial_status import Trial
+from syne_tune.constants import ST_TUNER_TIME
 from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
 from syne_tune.optimizer.schedulers.single_fidelity_scheduler import SingleFidelityScheduler
@@ -319,6 +321,40 @@ def test_a_loaded_tuner_has_forgotten_the_trials_that_ran():
     loaded.on_trial_result(trial=tuning.trials[1], result={"epoch": 2, "loss": 2})
     loaded.on_trial_add(trial=Resizable(7, {"x": 0.5}, tuning.backend))
     assert set(loaded.allocation) == {1, 7}
+
+
+class Copying(ASHA):
+    """Says how it is copied."""
+
+    def __deepcopy__(self, memo):
+        return ASHA(SPACE, "loss", "epoch", 9)
+
+
+def test_how_the_scheduler_inside_is_copied_says_nothing_of_the_one_around_it():
+    copied = copy.deepcopy(ResizeBest(Copying(SPACE, "loss", "epoch", 9), num_devices=4))
+    assert type(copied) is ResizeBest
+    assert type(copied.scheduler) is ASHA
+
+
+def test_a_scaling_that_is_a_function_is_kept_as_a_table():
+    assert Tuning(scaling=lambda num_devices: num_devices**0.5).scheduler.scaling == {
+        1: 1.0,
+        2: 2**0.5,
+        3: 3**0.5,
+        4: 2.0,
+    }
+    assert Tuning(scaling="linear").scheduler.scaling == "linear"
+
+
+def test_what_was_decided_by_another_clock_than_that_of_the_reports_was_at_time_0():
+    tuning = Tuning(clock=None)
+    tuning.scheduler.suggest()
+    for _ in range(9):
+        tuning.report(1, 2, 3)
+    before = tuning.scheduler.decisions
+    assert before
+    tuning.scheduler.on_trial_result(trial=tuning.trials[2], result={"epoch": 10, "loss": 3.0, ST_TUNER_TIME: 5.0})
+    assert {decision.time_s for decision in tuning.scheduler.decisions[: len(before)]} == {0.0}
 
 
 def test_a_backend_that_cannot_resize_is_warned_of_once(caplog):

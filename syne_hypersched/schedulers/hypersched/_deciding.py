@@ -137,7 +137,7 @@ class DecidingScheduler(PlanningScheduler):
 
     def _spend(self, now_s: float) -> None:
         """Counts the device-hours, and brings the end forward where the budget or the user's least gain says so."""
-        if not self._spending.is_limited or math.isinf(now_s):
+        if not self._spending.is_limited:
             return
         self._spending.hold(min(sum(self.allocation.values()), self._num_present), now_s)
         end_s = min(self._end_s, self.deadline_s)

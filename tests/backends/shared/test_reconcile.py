@@ -129,6 +129,13 @@ def test_free_devices_are_reserved_for_a_trial_whose_device_goes():
     assert reconcile([leaving, newcomer], 1, num_present=1) == [Drain(0)]
 
 
+def test_free_devices_are_reserved_for_a_trial_that_trains_on_while_its_device_goes():
+    leaving = TrialState(0, wants=2, holds=2, phase=RUNNING, retiring=1, in_place=True, can_leave=True, order=2)
+    newcomer = TrialState(1, wants=1, order=1)
+    assert reconcile([leaving, newcomer], 1, num_present=2) == [Alter(0, 1)]
+    assert reconcile([leaving, newcomer], 2, num_present=3) == [Alter(0, 1), Launch(1, 1)]
+
+
 def test_nobody_waits_for_more_devices_than_are_there():
     assert reconcile([TrialState(0, wants=4)], 2, num_present=2) == [Launch(0, 2)]
     assert reconcile([TrialState(0, wants=4, holds=2, phase=RUNNING)], 0, num_present=2) == []

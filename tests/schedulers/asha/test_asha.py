@@ -293,6 +293,30 @@ def test_a_script_that_completes_at_its_milestone_stays_paused() -> None:
     assert scheduler.suggest().checkpoint_trial_id == 0
 
 
+def test_where_nothing_new_starts_a_trial_that_may_yet_be_promotable_goes_on() -> None:
+    scheduler = make_asha(type="promotion")
+    for trial_id in range(2):
+        scheduler.on_trial_add(trial=trial_of(trial_id))
+    assert report(scheduler, 0, 1, 1.0) == PAUSE
+    scheduler.stop_starting()
+    assert scheduler.suggest().checkpoint_trial_id == 0, "the other trial may turn out to be worse"
+    assert [report(scheduler, 0, 3, 1.0), report(scheduler, 1, 1, 2.0)] == [PAUSE, PAUSE]
+    assert scheduler.suggest().checkpoint_trial_id == 0, "it is alone at its rung"
+    assert scheduler.suggest() is None
+
+
+def test_where_nothing_new_starts_a_script_that_ends_at_its_milestone_is_waited_for() -> None:
+    """The tuner is to go on asking until it has ended, and is given any trial meanwhile."""
+    scheduler = make_asha(type="promotion", max_resource_attr="epochs")
+    for trial_id in range(3):
+        scheduler.on_trial_add(trial=trial_of(trial_id))
+    assert [report(scheduler, trial_id, 1, 1.0 + trial_id) for trial_id in range(2)] == [PAUSE, PAUSE]
+    scheduler.on_trial_error(trial_of(0))
+    scheduler.stop_starting()
+    assert scheduler.suggest().checkpoint_trial_id == 1, "though a third of three trials can never include it"
+    assert scheduler.suggest() is None
+
+
 def test_a_script_that_completes_before_its_milestone_is_not_resumed() -> None:
     scheduler = make_asha(type="promotion", grace_period=3, max_t=27)
     for trial_id, loss in enumerate([0.0, 1.0, 2.0]):
@@ -428,7 +452,25 @@ def test_the_checkpoint_of_a_trial_that_is_stopped_may_be_removed(type_):
     assert scheduler.trials_checkpoints_can_be_removed() == [1]
 
 
+@pytest.mark.parametrize("type_", list(REFERENCES))
+def test_the_checkpoint_of_a_trial_whose_script_has_ended_may_be_removed(type_):
+    scheduler = make_asha(type=type_, grace_period=3)
+    for trial_id in range(2):
+        scheduler.on_trial_add(trial_of(trial_id))
+        assert report(scheduler, trial_id, 1, 0.5) == CONTINUE
+    scheduler.on_trial_complete(trial_of(1), {"loss": 0.5, "epoch": 1})
+    assert scheduler.trials_checkpoints_can_be_removed() == [1]
+
+
 def test_only_a_scheduler_that_pauses_has_a_maximum_of_paused_trials():
     with pytest.raises(ValueError, match='max_paused must be left out with type="stopping"'):
         ASHA(SPACE, "loss", "epoch", max_t=9, type="stopping", max_paused=3)
     assert ASHA(SPACE, "loss", "epoch", max_t=9, type="promotion", max_paused=3).max_paused == 3
+
+
+def test_a_scheduler_is_for_one_tuning():
+    scheduler = make_asha()
+    scheduler.on_trial_add(trial_of(0))
+    assert scheduler.has_trials
+    with pytest.raises(ValueError, match="scheduler must have no trials yet, but this ASHA has been used"):
+        scheduler.on_trial_add(trial_of(0))

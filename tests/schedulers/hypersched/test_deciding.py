@@ -153,6 +153,7 @@ def test_admission_closes_when_the_strategy_says_so():
     tuning.strategy.closes = because("10 s are left")
     assert tuning.scheduler.suggest() is None
     assert tuning.log == [("close", None, "10 s are left")]
+    assert [decision.num_devices for decision in tuning.scheduler.decisions] == [0]
     assert tuning.scheduler.suggest() is None
     assert len(tuning.log) == 1
 
@@ -221,6 +222,14 @@ def test_a_report_that_was_on_its_way_changes_nothing():
     assert tuning.scheduler.incumbent is None
 
 
+def test_the_searcher_is_told_of_every_report():
+    tuning = Tuning()
+    trial = tuning.add(0)
+    tuning.report(trial, 1, 0.5)
+    tuning.report(trial, 2, 0.4)
+    assert tuning.scheduler.searcher.told == [(0, 0.5), (0, 0.4)]
+
+
 def test_a_resize_is_ordered_and_logged():
     tuning = Tuning()
     trial = tuning.add(0)
@@ -266,6 +275,15 @@ def test_a_trial_ends_by_itself_or_fails_or_is_taken_away():
     tuning.scheduler.on_trial_remove(third)
     assert tuning.strategy.told == [("end", 0, False), ("end", 1, False), ("end", 2, True)]
     assert sorted(tuning.scheduler.trials_checkpoints_can_be_removed()) == [0, 1]
+
+
+def test_a_script_that_has_ended_is_warned_of_where_its_level_never_changed(caplog):
+    tuning = Tuning()
+    trial = tuning.add(0)
+    for _ in range(3):
+        _, result = tuning.report(trial, 1, 0.5)
+    tuning.scheduler.on_trial_complete(trial, result)
+    assert "trial 0 has ended after 3 reports, all of them with epoch=1" in caplog.text
 
 
 def test_once_closed_paused_trials_are_given_up():

@@ -140,6 +140,9 @@ def test_assume_linear_is_a_scaling():
         make(assume_linear=True, scaling={1: 1})
     with pytest.warns(DeprecationWarning, match="assume_linear"):
         assert make(assume_linear=False).scaling is None
+    for scaling, is_linear in ((None, False), ({1: 1, 8: 8}, True), ({1: 1, 8: 5.6}, False)):
+        with pytest.warns(DeprecationWarning, match=r"HyperSched\.assume_linear is deprecated"):
+            assert make(scaling=scaling).assume_linear is is_linear
 
 
 def test_positional_arguments_after_the_deadline_still_work():

@@ -55,6 +55,16 @@ def test_the_gain_is_that_of_the_last_part():
     assert not Spending().no_longer_pays(3600.0)
 
 
+def test_what_was_counted_by_another_clock_is_forgotten():
+    spending = Spending()
+    spending.hold(4, 100.0), spending.hold(4, 900.0)
+    spending.restart()
+    spending.hold(4, 5.0)
+    assert spending.used_device_hours == 0
+    spending.hold(4, 14.0)
+    assert spending.used_device_hours == 0.01
+
+
 def run(scheduler, **options):
     return simulate(
         scheduler, TABLE, num_devices=8, deadline_s=scheduler.deadline_s, scaling="resnet50",

@@ -82,6 +82,12 @@ def test_constants_and_single_choices_are_left_out():
     assert Encoding(SPACE).size == math.inf
 
 
+def test_the_only_value_of_an_interval_is_in_the_middle():
+    encoding = Encoding({"x": space.uniform(2.0, 2.0), "y": space.loguniform(3.0, 3.0)})
+    assert encoding.units({"x": 2.0, "y": 3.0}).tolist() == [0.5, 0.5]
+    assert encoding.config(np.array([0.1, 0.9])) == {"x": 2.0, "y": pytest.approx(3.0)}
+
+
 def test_distances_of_numbers_grow_and_those_of_choices_do_not():
     encoding = Encoding({"x": space.uniform(0, 10), "kind": space.choice([1, 2, 3])})
     rows = np.array([encoding.units({"x": x, "kind": kind}) for x, kind in ((0, 1), (5, 2), (10, 3))])

@@ -145,6 +145,8 @@ def test_gains_that_vary_are_told_from_parallel_curves():
     crossing = np.stack([starts, 2.0 + np.random.RandomState(1).normal(0, 2, size=30)], axis=1).ravel()
     assert crossing_of(trials, lags, parallel) < 0.15
     assert crossing_of(trials, lags, crossing) > 2
+    assert crossing_of(trials, lags, 10 * crossing) == 4, "at most"
+    assert crossing_of(np.repeat(np.arange(999), 2), np.tile([1.0, 0.0], 999), np.zeros(1998)) == 0.05, "at least"
     # Without a trial that has two levels it is the usual one.
     assert crossing_of(np.arange(5), np.ones(5), starts[:5]) == 1.0
 

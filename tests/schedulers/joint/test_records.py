@@ -24,6 +24,16 @@ def test_a_trial_counts_from_twice_the_first_level_on_or_when_it_has_ended():
     assert [found.counts(found.of(trial_id)) for trial_id in range(4)] == [False, True, True, True]
 
 
+def test_the_first_level_may_be_any():
+    found = Records(48.0)
+    for trial_id, levels in enumerate([(3, 6, 9), (3, 6), (3, 5)]):
+        record = found.add(trial_id, np.array([float(trial_id)]))
+        for level in levels:
+            found.report(record, level, level + 0.1 * trial_id)
+    assert [found.counts(found.of(trial_id)) for trial_id in range(3)] == [True, True, False]
+    assert found.data(10).rows[:, 0].tolist() == [0, 1]
+
+
 def test_points_are_at_doubling_levels_and_at_the_last_one():
     found = records({0: [0.1, 0.5, 0.4, 0.6, 0.7, 0.2, 0.9], 1: [0, 0.3]})
     data = found.data(10)

@@ -121,6 +121,20 @@ def test_suggestions_without_a_report_in_between_differ():
     assert np.mean(far[32:]) > np.mean(far[:4])
 
 
+def test_a_suggestion_is_pending_until_its_trial_says_something_or_has_ended():
+    searcher = make()
+    configs = [searcher.suggest() for _ in range(3)]
+    for trial_id, config in enumerate(configs[:2]):
+        searcher.on_trial_result(trial_id, config, 0.5, 1)
+    assert len(searcher._pending) == 3, "first reports alone say nothing"
+    searcher.on_trial_result(0, configs[0], 0.4, 2)
+    assert len(searcher._pending) == 2
+    searcher.on_trial_end(1)
+    assert len(searcher._pending) == 1
+    searcher.on_trial_diverged(2, configs[2])
+    assert not searcher._pending
+
+
 def test_one_seed_one_sequence_also_from_a_copy_in_the_middle():
     first = play(make(), 30)
     searcher = make()

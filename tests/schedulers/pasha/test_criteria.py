@@ -140,3 +140,20 @@ def test_the_default_scales_are_those_of_the_paper(name, scale):
         assert result == changed(name, {"scale": scale}, lower, top)
         seen.add((result, changed(name, {"scale": 1.5 * scale}, lower, top)))
     assert (True, False) in seen
+
+
+@pytest.mark.parametrize(
+    "name, defaults, others",
+    [
+        ("rbo", {"p": 0.5, "threshold": 0.5}, [{"p": 1}, {"threshold": 0.75}]),
+        ("rrr", {"p": 0.5, "threshold": 0.05}, [{"p": 1}, {"threshold": 1}]),
+        ("arrr", {"p": 0.5, "threshold": 0.05}, [{"p": 1}, {"threshold": 1}]),
+    ],
+)
+def test_the_defaults_of_the_other_criteria_are_those_of_the_paper(name, defaults, others):
+    random_state = np.random.RandomState(0)
+    rankings = [random_state.normal(size=6) + random_state.normal(size=(2, 6)) for _ in range(200)]
+    found = [changed(name, {}, *ranking.tolist()) for ranking in rankings]
+    assert found == [changed(name, defaults, *ranking.tolist()) for ranking in rankings]
+    for other in others:
+        assert found != [changed(name, defaults | other, *ranking.tolist()) for ranking in rankings]

@@ -67,6 +67,16 @@ def test_what_was_removed_is_not_kept():
     assert len(dill.dumps(distances)) < len(dill.dumps(Distances())) + 20 * values.nbytes
 
 
+@pytest.mark.parametrize("q", [0.1, 0.9])
+def test_only_distances_around_the_quantile_are_kept_sorted(q):
+    distances = Distances()
+    values = np.random.default_rng(0).random(100_000)
+    distances.update(values, NONE)
+    unsorted_bytes = len(dill.dumps(distances))
+    assert distances.quantile(q) == np.quantile(values, q)
+    assert len(dill.dumps(distances)) < unsorted_bytes + 0.1 * values.nbytes
+
+
 def test_zeros_and_extremes_are_distances():
     distances = Distances()
     values = np.array([0.0, 5e-324, 1e-300, 1.0, 1.7e308])

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Collection, Sequence
 
 from syne_hypersched.checkpoints._files import Tree, are_of_elastic_run
+from syne_hypersched.checkpoints._numbers import pattern_of
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._states import State
 from syne_hypersched.contract import EXIT_DRAINED
@@ -68,6 +69,14 @@ def may_be_cut(exit_codes: Sequence[int | None], state: State | None, num_report
     return have_failed(exit_codes) and is_fresh and state is not None and num_reports <= state.before
 
 
+def _is_one_file_again(found: Tree, newest: Tree) -> bool:
+    """Whether a checkpoint has one file, as the whole one before: then it lacks none, and mixes no two epochs."""
+    one, other = (
+        [pattern_of(path) for path, state in tree.items() if state.kind == "file"] for tree in (found, newest)
+    )
+    return one == other and len(one) == 1
+
+
 def judge(
     observer: Observer,
     found: Tree,
@@ -110,6 +119,7 @@ def judge(
     bursts, doubts = observer.bursts, observer.doubts
     # The first files may be of this epoch and others of the one before, or gone before the new ones are in place.
     is_partial = bursts.is_partial and not is_late and any(exit_codes) and not are_of_elastic_run(found)
+    is_partial = is_partial and not _is_one_file_again(found, newest or {})
     is_aside = observer.habits.are_aside(found)
     is_mixed = is_partial or is_aside
     is_whole = (is_proven or (has_left and not doubts.paths)) and not is_mixed

@@ -73,6 +73,8 @@ def judged(
 
 
 BEFORE = {"model-1": FileState("file", inode=1, size=10)}
+TWO = {**BEFORE, "optimizer-1": FileState("file", inode=3, size=10)}
+OTHER = {"weights-1": FileState("file", inode=1, size=10)}
 OPEN = ["model-2"]
 
 
@@ -93,7 +95,12 @@ OPEN = ["model-2"]
         (Seen(is_aside=True), {"is_proven": True, "exit_codes": (0,)}, (False, False)),
         # There may be nothing else to go on from.
         (Seen(is_partial=True, is_only_one=True, may_be_whole=True), {}, (False, True)),
-        (Seen(is_partial=True, is_only_one=True), {"is_proven": True, "newest": BEFORE}, (False, False)),
+        (Seen(is_partial=True, is_only_one=True), {"is_proven": True, "newest": TWO}, (False, False)),
+        # A checkpoint has one file, as the one before shows.
+        (Seen(is_partial=True, is_only_one=True), {"is_proven": True, "newest": BEFORE}, (True, True)),
+        (Seen(is_partial=True), {"is_proven": True, "newest": BEFORE}, (True, True)),
+        (Seen(is_partial=True), {"newest": BEFORE}, (False, False)),
+        (Seen(is_partial=True), {"is_proven": True, "newest": OTHER}, (False, False)),
         (Seen(is_partial=True, is_only_one=True), {"is_proven": True, "is_in_doubt": True}, (False, False)),
         (Seen(is_aside=True, is_only_one=True), {"is_proven": True}, (False, False)),
         # It was being written at SIGTERM, and the process has died after its handler.

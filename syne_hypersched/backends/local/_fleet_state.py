@@ -86,13 +86,19 @@ class FleetState:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.fault: IllegalStateError | None = None
+        #: Whether Ctrl-C or SIGTERM has left a step half done: what it lacks is done when everything is stopped.
+        self._is_interrupted = False
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
         """Holds the lock for one step in the tuner's thread."""
         with self.lock:
-            yield
-            if self.validates and self.fault is None:
+            try:
+                yield
+            except (KeyboardInterrupt, SystemExit):
+                self._is_interrupted = True
+                raise
+            if self.validates and self.fault is None and not self._is_interrupted:
                 self.check()
 
     @contextlib.contextmanager

@@ -73,6 +73,19 @@ def test_a_step_of_the_tuner_raises_at_its_end(state, break_):
         break_(state)
 
 
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_a_step_that_is_interrupted_may_be_half_done(state, interruption):
+    def interrupt():
+        others_hold_devices(state)
+        raise interruption
+
+    with pytest.raises(interruption), state.step():
+        interrupt()
+    with state.told():
+        pass  # in the launcher's thread, until the tuner stops everything
+    assert state.fault is None
+
+
 def test_a_step_of_the_launcher_goes_on_and_the_first_fault_is_kept(state, caplog):
     with state.told():
         others_hold_devices(state)

@@ -193,13 +193,14 @@ class GenerationKeeper:
         may_wait
             Whether there is time to let it finish.
         """
+        if self._watch is None:
+            return True
         try:
-            if self._watch is not None and not self._drain(may_wait):
+            if not self._drain(may_wait):
                 return False
         except Exception as error:  # whatever it is, the launch ends
             self._error = f"{type(error).__name__}: {error}"
-        if self._watch is not None:
-            self._matcher.drain()
+        self._matcher.drain()
         return True
 
     def _drain(self, may_wait: bool) -> bool:

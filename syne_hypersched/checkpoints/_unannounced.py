@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from syne_hypersched.checkpoints._leases import is_being_written
+from syne_hypersched.checkpoints._leases import being_written, is_being_written
 
 #: Only so many files are looked at, those that were closed last.
 _MOST_FILES = 64
@@ -86,7 +86,7 @@ class Unannounced:
         A file that is mapped into memory is written to after it was closed, and the kernel tells nothing until the
         mapping ends.
         """
-        return frozenset(filter(is_being_written, map(self._place, begun)))
+        return frozenset(map(self._place, being_written(self._folder, begun)))
 
     def _place(self, path: str) -> str:
         return os.path.join(self._folder, path)

@@ -54,6 +54,8 @@ class EventLog:
         self._warned = False
         #: Lines that could not be written yet.
         self._kept: deque[bytes] = deque()
+        #: The line that was begun last, and the size of the file before it.
+        self._begun: tuple[bytes, int] | None = None
         self._lock = threading.Lock()
 
     def write(
@@ -113,6 +115,10 @@ class EventLog:
         if self._fd is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(self._fd).st_size
+        if self._begun is not None and self._begun[0] is line and size == self._begun[1] + len(line):
+            return  # written already: Ctrl-C came before that was noted
+        self._begun = (line, size)
         written = os.write(self._fd, line)
         if written < len(line):
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
@@ -132,10 +138,12 @@ class EventLog:
                 self._fd = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_fd", "_kept", "_lock")}
+        own = ("_fd", "_kept", "_begun", "_lock")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._fd = None
         self._kept = deque()  # the other one writes what it has kept
+        self._begun = None
         self._lock = threading.Lock()

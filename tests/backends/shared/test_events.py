@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections import deque
 
 import dill
+import pytest
 
 from syne_hypersched.backends.shared.events import EventLog
 
@@ -82,6 +84,26 @@ log.write("room again", 20)
     assert 2 <= num_written < 20
     assert ran.stderr.count("Cannot write events.jsonl: ") == 1
     assert f"events.jsonl lacks the last {20 - num_written} events, for which there was no room" in ran.stderr
+
+
+def test_ctrl_c_after_the_write_does_not_write_a_line_twice(tmp_path):
+    class Interrupted(deque):
+        interrupts = 1
+
+        def popleft(self):
+            if self.interrupts:
+                self.interrupts -= 1
+                raise KeyboardInterrupt
+            return super().popleft()
+
+    log = EventLog(tmp_path / "events.jsonl", clock=float)
+    log.write("a")
+    log._kept = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        log.write("b")
+    log.write("b")
+    log.close()
+    assert [json.loads(line)["event"] for line in log.path.read_text().splitlines()] == ["a", "b", "b"]
 
 
 def test_a_copy_does_not_write_what_the_log_has_kept(tmp_path):

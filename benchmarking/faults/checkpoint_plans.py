@@ -15,7 +15,7 @@ from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.optimizer.scheduler import SchedulerDecision
 
 from benchmarking.faults import checkpoint_script as script
-from benchmarking.faults.checkpoint_writers import HEAVY, WRITERS
+from benchmarking.faults.checkpoint_writers import HEAVY, REMOVED_FIRST, WRITERS
 from syne_hypersched import ASHA, PASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, HyperSched, Journal
 from syne_hypersched.contract import is_elastic
 
@@ -85,11 +85,11 @@ def draw(seed: int, index: int) -> Plan:
     r = random.Random(f"{seed}/{index}")
     # In turn, so that each pair comes up about as often as the others in any number of plans.
     order = script.ORDERS[index % len(script.ORDERS)]
-    writers = [name for name in WRITERS if name not in HEAVY or r.random() < 0.5]
-    if order in (script.THREAD, script.REPORT_THEN_THREAD):
-        # While such a thread saves and the script reports, nothing shows that a file is missing (docs/checkpoints.md).
-        writers.remove("old-one-first")
-    writer = r.choice(writers)
+    writer = _deal(seed, index)
+    # While such a thread saves and the script reports, nothing shows that a file is missing (docs/checkpoints.md).
+    has_thread = order in (script.THREAD, script.REPORT_THEN_THREAD)
+    if (writer in HEAVY and r.random() < 0.5) or (writer in REMOVED_FIRST and has_thread):
+        writer = r.choice([name for name in WRITERS if name not in HEAVY and name not in REMOVED_FIRST])
     size = _draw_size(r, WRITERS[writer].keeps_all)
     launch = "warm" if writer in HEAVY else r.choice(("warm", "warm", "cold"))
     num_devices = r.randint(2, 4)
@@ -135,6 +135,12 @@ def draw(seed: int, index: int) -> Plan:
         exit_code=r.choice((0, 75, 143)),
         kills=tuple((round(at_s, 2), what) for at_s, what in kills),
     )
+
+
+def _deal(seed: int, index: int) -> str:
+    """A writer; each comes up once in as many plans as there are writers."""
+    number, place = divmod(index, len(WRITERS))
+    return random.Random(f"{seed}/writers/{number}").sample(list(WRITERS), len(WRITERS))[place]
 
 
 def _draw_size(r: random.Random, keeps_all: bool) -> int:

@@ -174,7 +174,7 @@ def broken_on_purpose(order: str) -> frozenset[str]:
         return below
     if order == script.AGAIN:
         return frozenset()
-    if order in (script.SAVE_FIRST, script.BOTH):
+    if order in (script.SAVE_FIRST, script.BOTH, script.TWICE):
         return frozenset({"missing"})
     return below | {"missing"}
 

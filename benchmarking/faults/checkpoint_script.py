@@ -31,11 +31,12 @@ REPORT_THEN_THREAD = "report, save in a thread"
 AGAIN = "save, report, again at launch"
 REPORT_THEN_FEW = "report, save every 3"
 BOTH = "save, report, save"
+TWICE = "save twice, report"
 ON_SIGTERM = "save on SIGTERM"
 NEVER = "never save"
 ORDERS = (
     SAVE_FIRST, REPORT_FIRST, AGAIN, EVERY_FEW, REPORT_THEN_FEW, WHEN_BETTER, REPORT_THEN_BETTER, INITIAL, THREAD,
-    REPORT_THEN_THREAD, BOTH, ON_SIGTERM, NEVER,
+    REPORT_THEN_THREAD, BOTH, TWICE, ON_SIGTERM, NEVER,
 )  # fmt: skip
 #: Epochs between two saves of :const:`EVERY_FEW` and :const:`REPORT_THEN_FEW`.
 FEW = 3
@@ -101,8 +102,11 @@ class Training:
         is_better, self._best = loss < self._best, min(loss, self._best)
         if order == ON_SIGTERM:
             self._done = epoch
+        if order == TWICE:
+            self._save(epoch)
+            time.sleep(self._plan["lag_s"])
         if (
-            order in (SAVE_FIRST, AGAIN, BOTH)
+            order in (SAVE_FIRST, AGAIN, BOTH, TWICE)
             or (order == EVERY_FEW and epoch % FEW == 0)
             or (order == WHEN_BETTER and is_better)
         ):

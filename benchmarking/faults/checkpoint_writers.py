@@ -201,6 +201,15 @@ class OldOneFirst(Writer):
         return same([unsealed(folder / "model.bin"), unsealed(newest)])
 
 
+class RemovedFirst(Several):
+    """The same, and all of them are removed before."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        for name in self._SHARES:
+            (folder / name).unlink(missing_ok=True)
+        super().save(folder, identity)
+
+
 class NewFile(Writer):
     """A new file for each epoch, under its name from the first byte on; then the old ones are removed."""
 
@@ -291,6 +300,15 @@ class FolderInPlace(Folder):
         final = folder / f"checkpoint-{identity.epoch}"
         self._fill(final, identity)
         self._remove_others(folder, final)
+
+
+class FolderRemovedFirst(FolderInPlace):
+    """A folder for each epoch, under its own name, before which the old ones are removed."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        for old in folder.glob("checkpoint-*"):
+            shutil.rmtree(old)
+        self._fill(folder / f"checkpoint-{identity.epoch}", identity)
 
 
 class RenamedOpen(Writer):
@@ -422,17 +440,21 @@ WRITERS: dict[str, type[Writer]] = {
     "second-name": SecondName,
     "old-one-first": OldOneFirst,
     "several": Several,
+    "removed-first": RemovedFirst,
     "new-file": NewFile,
     "new-file-kept": NewFileKept,
     "latest-link": LatestLink,
     "folder": Folder,
     "folder-in-place": FolderInPlace,
+    "folder-removed-first": FolderRemovedFirst,
     "renamed-open": RenamedOpen,
     "folder-renamed-open": FolderRenamedOpen,
     "parts": Parts,
     "torch": Torch,
     "helpers": Helpers,
 }
+#: Those that remove the old checkpoint before they write the new one.
+REMOVED_FIRST = ("old-one-first", "removed-first", "folder-removed-first")
 #: Those that need PyTorch, whose import takes a cold launch seconds.
 HEAVY = ("torch", "helpers")
 

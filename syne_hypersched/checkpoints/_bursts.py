@@ -19,8 +19,7 @@ number of files is written between two reports each time, and only the last one 
 saves, the file that is written again tells as much: the same number of other files came before it both times. Such
 checkpoints are called a cycle here.
 
-What was there at the last report is a part of the checkpoint, also if it is removed before the next one is written. A
-file that is made and removed between two reports was of use only during the writing, and is no part.
+Files that are of use only while others are written are no part of the checkpoint (``_lifetimes.py``).
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from collections import Counter
 
 from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._folders import NumberedFolders
+from syne_hypersched.checkpoints._lifetimes import Lifetimes
 from syne_hypersched.checkpoints._numbers import (
     are_same,
     is_missing_part,
@@ -61,8 +61,9 @@ class Bursts:
         self._paths = PathList()
         #: Names of the checkpoint before, and how often each occurs; None: there was none.
         self._last: Counter[str] | None = None
-        #: How many files it had, and the name of the last one; the names in the order of writing.
-        self._last_shape, self._last_order = (0, ""), list[str]()
+        #: How many files it had, and the name of the last one; the names in the order of writing, and the one that
+        #: ended it, if no report came in its middle.
+        self._last_shape, self._last_order, self._last_end = (0, ""), list[str](), ""
         #: Whether there was a report since the last file, the files that came first after a report, and how often the
         #: last file was written again after a report.
         self._has_reported = False
@@ -74,10 +75,7 @@ class Bursts:
         #: ones were that had been there at a report.
         self._is_cleaned = self._is_over = False
         self._gone = PathList()
-        #: Names that were there at the last report. Other files that are removed were of use only during the writing.
-        self._lasting: Counter[str] = Counter()
-        #: Names that were once made and removed between two reports, during one save.
-        self._passing: set[str] = set()
+        self._lifetimes = Lifetimes()
         #: What was written since the last report, and between the two before; whether names are used in turn, and how
         #: often in a row it looks so.
         self._turn = PathList()
@@ -98,7 +96,7 @@ class Bursts:
         self._head = ""
         #: Whether the present checkpoint was begun by a name that may be that of another part of it.
         self._is_guess = False
-        #: Names of files that were closed twice during one save, and whether there was a pause since the last file.
+        #: Names of files that were closed twice during one save; whether a pause or a removal came after the last file.
         self._reopened: set[str] = set()
         self._has_rested = False
         #: How many reports in a row were preceded by one part of a whole.
@@ -199,7 +197,7 @@ class Bursts:
         name, last = pattern_of(path), path
         if name in self._since.names:
             last = next(other for other in reversed(self._since) if pattern_of(other) == name)
-        is_first = path == self._since[0] or (name == self._head and name in self._passing)
+        is_first = path == self._since[0] or (name == self._head and self._lifetimes.is_passing(name))
         return is_first or starts_again(path, last)
 
     def expects(self, path: str) -> bool:
@@ -238,6 +236,8 @@ class Bursts:
             self.begin()
             self._is_guess = is_guess
             self._since = self._since if is_guess else PathList()
+        if self._has_reported and not begins:
+            self._lifetimes.cut()
         is_added = not is_again or begins
         if is_added:
             for known in (self._paths, self._turn, self._since):
@@ -294,7 +294,7 @@ class Bursts:
         self._fresh.clear()
         self._paths.old_names = None
         self._is_cut = self._is_cut or (is_certain and self._has_other_names)
-        self._lasting = without(self._paths.names, self._passing.__contains__)
+        self._lifetimes.report(self._paths.names)
         turn, before = self._turn, self._last_turn
         if self._is_tail():
             self._last, self._last_order = Counter(self._paths.names), list(map(pattern_of, self._paths))
@@ -318,6 +318,7 @@ class Bursts:
             self._num_odd = self._num_odd + 1 if self._last is not None and not are_same(names, self._last) else 0
             self._last_shape = shape_of([*self._gone, *self._paths])
             self._last_order = list(map(pattern_of, self._paths))
+            self._last_end = "".join(self._last_order[-1:]) if self._after_report.isdisjoint(self._paths[1:]) else ""
             self._is_cut = False
             self._last, self._paths, self._num_alone = names, PathList(), 0
             self._is_cleaned, self._is_over, self._gone = False, False, PathList()
@@ -356,25 +357,24 @@ class Bursts:
         self._cycle = None if gone else self._cycle
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
-        brief = {name for name, number in removed.items() if is_brief and number == paths.names[name]}
-        if brief:
-            self._lasting = without(self._lasting, brief.__contains__)
+        brief = self._lifetimes.brief(removed, paths.names) if is_brief else set[str]()
         left = {name: paths.names[name] - number + self._gone.names[name] for name, number in removed.items()}
-        lasting = [other for other in gone if self._lasting[pattern_of(other)] > left[pattern_of(other)]]
+        lasting = [other for other in gone if self._lifetimes.lasting[pattern_of(other)] > left[pattern_of(other)]]
         self._is_over = self._is_over or (bool(lasting) and self.is_complete)
+        self._has_rested = self._has_rested or bool(lasting)
         for other in lasting:
             self._gone.append(other)
         self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
         paths.discard_in(path)
         self._since.discard_in(path)
         used = brief | {pattern_of(other) for other in self._turn.within(path)}
-        used = {name for name in used if name not in self._lasting and name not in self._paths.names}
+        # What ends a checkpoint is a part of it, and is removed when the next one begins.
+        used -= {*self._lifetimes.lasting, *self._paths.names, self._last_end}
         self._forget(used)
         # Other files were finished while it was there: it is none that is removed before the next checkpoint.
-        self._passing |= (brief & used) | {name for name in used if self._is_outlasted(name)}
-        for name in self._passing & self._gone.names.keys():
-            for other in [other for other in self._gone if pattern_of(other) == name]:
-                self._gone.discard(other)
+        self._lifetimes.pass_by((brief & used) | {name for name in used if self._is_outlasted(name)})
+        for other in [other for other in self._gone if self._lifetimes.is_passing(pattern_of(other))]:
+            self._gone.discard(other)
 
     def withdraw(self, path: str) -> bool:
         """Removes what was not in its place yet. Returns whether it came last, or since the last report."""

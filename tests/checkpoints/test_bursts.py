@@ -520,3 +520,44 @@ def test_a_file_that_is_written_again_after_a_pause_is_another_checkpoint():
     bursts.rest()
     assert bursts.add("model")
     assert not bursts.may_go_on
+
+
+#: What a script does for a checkpoint: ``+`` finishes a file, ``-`` removes one. N: its number, O: that of the last one.
+WAYS = (
+    "+m", "+m +s", "+m-N", "+m-N -m-O", "-m-O +m-N", "-s-O +m +s-N", "+m -s-O +s-N", "+m +s-N -s-O", "-s-O +s-N +m",
+    "+s-N -s-O +m", "+s-N +m -s-O", "+a-N +b-N -a-O -b-O", "-a-O -b-O +a-N +b-N", "+a-N -a-O +b-N -b-O",
+    "-a-O +a-N -b-O +b-N", "+a-1-of-2 +a-2-of-2", "-s-O -t-O +m +s-N +t-N", "-m -s +m +s", "-s +m +s", "-m +m +s",
+    "-done +m +s +done", "+m -done +s +done", "+m +tmp -tmp +s", "+lock +m +s -lock", "+lock +m -lock",
+    "+e-N/m +e-N/s", "+e-N/m +e-N/s -e-O/m -e-O/s", "-e-O/m -e-O/s +e-N/m +e-N/s", "+e-N/m +e-N/s +latest",
+)  # fmt: skip
+#: Saves and reports of an epoch.
+EPOCHS = ("SR", "RS", "SRS", "SRRR", "SSR", "RSS", "SSRR", "SRSRR", "SSSR", "RSR")
+
+
+@pytest.mark.parametrize("epoch", EPOCHS)
+def test_a_checkpoint_is_complete_after_its_last_file_and_not_before(epoch):
+    """Once the script has reported a few times, however often it saves in between, and whatever it removes first."""
+    for way in WAYS:
+        bursts, steps, there, old = Bursts(), way.split(), set(), 0
+        last = max(index for index, step in enumerate(steps) if step.startswith("+"))
+        for number in range(1, 7):
+            for what in epoch:
+                if what == "R":
+                    bursts.report()
+                    continue
+                written = set()
+                for index, step in enumerate(steps):
+                    path = step[1:].replace("N", str(number)).replace("O", str(old))
+                    if step.startswith("+"):
+                        bursts.add(path)
+                        there.add(path)
+                        written |= {path} if "N" in step else set()
+                    elif path in there - written:
+                        bursts.remove(path)
+                        there.remove(path)
+                    if number > 3 and index < last:
+                        assert bursts.is_partial or not bursts.is_complete, way
+                if number > 3:
+                    assert bursts.is_complete, way
+                    assert not bursts.is_partial, way
+                old = number

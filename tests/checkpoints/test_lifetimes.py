@@ -1,0 +1,56 @@
+"""Which files are parts of a checkpoint, and which are of use only while it is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from syne_hypersched.checkpoints._lifetimes import Lifetimes
+
+
+def test_what_is_removed_without_a_report_in_between_is_of_brief_use():
+    lifetimes = Lifetimes()
+    brief = lifetimes.brief({"lock": 1}, {"lock": 1, "model": 1})
+    assert brief == {"lock"}
+    lifetimes.pass_by(brief)
+    assert lifetimes.is_passing("lock")
+    assert not lifetimes.is_passing("model")
+
+
+def test_one_of_several_files_of_a_name_is_not():
+    assert not Lifetimes().brief({"step-#": 1}, {"step-#": 2})
+
+
+def test_what_was_there_at_the_last_report_is_a_part():
+    lifetimes = Lifetimes()
+    lifetimes.report(Counter({"model": 1, "state-#": 1}))
+    assert lifetimes.lasting == {"model": 1, "state-#": 1}
+    assert not lifetimes.brief({"state-#": 1}, {"model": 1, "state-#": 1})
+    assert lifetimes.lasting == {"model": 1, "state-#": 1}
+
+
+def test_unless_the_report_came_in_the_middle_of_a_save():
+    lifetimes = Lifetimes()
+    lifetimes.report(Counter({"model": 1, "lock": 1}))
+    lifetimes.cut()
+    assert lifetimes.brief({"lock": 1}, {"model": 1, "lock": 1}) == {"lock"}
+    assert lifetimes.lasting == {"model": 1}
+
+
+def test_what_was_of_brief_use_is_a_part_from_its_second_report_on():
+    lifetimes = Lifetimes()
+    lifetimes.pass_by({"model"})
+    lifetimes.report(Counter({"model": 1}))
+    assert not lifetimes.lasting
+    assert lifetimes.brief({"model": 1}, {"model": 1}) == {"model"}
+    lifetimes.report(Counter({"model": 1}))
+    assert lifetimes.lasting == {"model": 1}
+    assert not lifetimes.is_passing("model")
+    assert not lifetimes.brief({"model": 1}, {"model": 1})
+
+
+def test_reports_in_between_without_it_begin_the_count_anew():
+    lifetimes = Lifetimes()
+    lifetimes.pass_by({"lock"})
+    for names in ({"lock": 1}, {"model": 1}, {"lock": 1}):
+        lifetimes.report(Counter(names))
+        assert lifetimes.is_passing("lock")

@@ -522,7 +522,7 @@ def test_a_file_that_is_written_again_after_a_pause_is_another_checkpoint():
     assert not bursts.may_go_on
 
 
-#: What a script does for a checkpoint: ``+`` finishes a file, ``-`` removes one. N: its number, O: that of the last one.
+#: What a script does for a checkpoint: ``+`` finishes a file, ``-`` removes one; N is its number, O the one before.
 WAYS = (
     "+m", "+m +s", "+m-N", "+m-N -m-O", "-m-O +m-N", "-s-O +m +s-N", "+m -s-O +s-N", "+m +s-N -s-O", "-s-O +s-N +m",
     "+s-N -s-O +m", "+s-N +m -s-O", "+a-N +b-N -a-O -b-O", "-a-O -b-O +a-N +b-N", "+a-N -a-O +b-N -b-O",

@@ -75,7 +75,8 @@ class Bursts:
         #: ones were that had been there at a report.
         self._is_cleaned = self._is_over = False
         self._gone = PathList()
-        self._lifetimes = Lifetimes()
+        #: Names of those that may have been of use only during the writing, since no report has shown them.
+        self._unsure, self._lifetimes = set[str](), Lifetimes()
         #: What was written since the last report, and between the two before; whether names are used in turn, and how
         #: often in a row it looks so.
         self._turn = PathList()
@@ -97,8 +98,7 @@ class Bursts:
         #: Whether the present checkpoint was begun by a name that may be that of another part of it.
         self._is_guess = False
         #: Names of files that were closed twice during one save; whether a pause or a removal came after the last file.
-        self._reopened: set[str] = set()
-        self._has_rested = False
+        self._reopened, self._has_rested = set[str](), False
         #: How many reports in a row were preceded by one part of a whole.
         self._num_single = 0
         #: Whether the last report came in the middle of a whole, so that its other parts were written after it.
@@ -219,7 +219,7 @@ class Bursts:
             self._reopened.add(pattern_of(path))
         self._has_rested = False
         is_guess = self._last is None and self._is_old(path) and not (path in self._paths or self._starts_again(path))
-        second = self._second_of_cycle(path)
+        second = self._paths.second_of_cycle(path) if self._last is None or self._is_guess else []
         if second:
             begins, self._paths = False, PathList(self._paths[: len(second)])
             self.begin()
@@ -236,8 +236,8 @@ class Bursts:
             self.begin()
             self._is_guess = is_guess
             self._since = self._since if is_guess else PathList()
-        if self._has_reported and not begins:
-            self._lifetimes.cut()
+        if not begins:
+            self._lifetimes.go_on(self._has_reported)
         is_added = not is_again or begins
         if is_added:
             for known in (self._paths, self._turn, self._since):
@@ -260,6 +260,8 @@ class Bursts:
     def rest(self) -> None:
         """Nothing has happened for a while."""
         self._has_rested = True
+        self._drop_unsure()
+        self._lifetimes.rest(self._paths.names)
 
     @property
     def may_go_on(self) -> bool:
@@ -279,14 +281,6 @@ class Bursts:
         is_new = self._last is not None or path not in self._paths or self._starts_again(path)
         return not is_new and bool(self._turn) and may_alternate([*self._turn, path], self._last_turn)
 
-    def _second_of_cycle(self, path: str) -> list[str]:
-        """The second checkpoint, if a file ends it that has ended the first one, and no other file was in both."""
-        if not (self._last is None or self._is_guess) or self._paths.times(path) != 1:
-            return []
-        num = self._paths.index(path) + 1
-        first, second = self._paths[:num], [*self._paths[num:], path]
-        return second if may_alternate(second, first) else []
-
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
         self._has_reported, self._is_continued = True, self._lacks_parts
@@ -294,6 +288,7 @@ class Bursts:
         self._fresh.clear()
         self._paths.old_names = None
         self._is_cut = self._is_cut or (is_certain and self._has_other_names)
+        self._drop_unsure()
         self._lifetimes.report(self._paths.names)
         turn, before = self._turn, self._last_turn
         if self._is_tail():
@@ -321,7 +316,7 @@ class Bursts:
             self._last_end = "".join(self._last_order[-1:]) if self._after_report.isdisjoint(self._paths[1:]) else ""
             self._is_cut = False
             self._last, self._paths, self._num_alone = names, PathList(), 0
-            self._is_cleaned, self._is_over, self._gone = False, False, PathList()
+            self._is_cleaned, self._is_over, self._gone, self._unsure = False, False, PathList(), set()
             self._after_report.clear()
 
     def _is_tail(self) -> bool:
@@ -330,10 +325,8 @@ class Bursts:
         A script writes its settings at its start, and then the same files in one order for each checkpoint. Parts with
         numbers may have another order, and so may files that are written while the script reports.
         """
-        names, num = list(map(pattern_of, self._paths)), len(self._last_order) - len(self._paths)
         is_known = self._last is not None and not (self._is_overlapped or self._is_guess or self._gone)
-        is_tail = num > 0 and bool(names) and self._last_order[num:] == names
-        return is_known and is_tail and not set(names) & set(self._last_order[:num])
+        return is_known and self._paths.is_tail_of(self._last_order)
 
     def set_aside(self, path: str) -> None:
         """A file or folder was moved away. If it is of the present checkpoint, another one is made."""
@@ -358,11 +351,14 @@ class Bursts:
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
         brief = self._lifetimes.brief(removed, paths.names) if is_brief else set[str]()
-        left = {name: paths.names[name] - number + self._gone.names[name] for name, number in removed.items()}
-        lasting = [other for other in gone if self._lifetimes.lasting[pattern_of(other)] > left[pattern_of(other)]]
-        self._is_over = self._is_over or (bool(lasting) and self.is_complete)
+        lasting = self._lifetimes.parts(gone, paths.names - removed + self._gone.names)
+        is_known = lasting or self._has_reported or any(map(self._lifetimes.is_passing, removed))
+        unsure = gone if gone == paths[-1:] and not is_known else []
+        self._unsure.update(map(pattern_of, unsure))
+        was_first = self._last is None and self._lifetimes.has_rested
+        self._is_over = self._is_over or (bool(lasting) and (self.is_complete or was_first))
         self._has_rested = self._has_rested or bool(lasting)
-        for other in lasting:
+        for other in (*lasting, *unsure):
             self._gone.append(other)
         self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
         paths.discard_in(path)
@@ -372,7 +368,16 @@ class Bursts:
         used -= {*self._lifetimes.lasting, *self._paths.names, self._last_end}
         self._forget(used)
         # Other files were finished while it was there: it is none that is removed before the next checkpoint.
-        self._lifetimes.pass_by((brief & used) | {name for name in used if self._is_outlasted(name)})
+        self._pass_by((brief & used) | {name for name in used if self._turn.outlasts(name)})
+
+    def _drop_unsure(self) -> None:
+        """The last file was removed, and no checkpoint begun after that: it was of brief use."""
+        names, self._unsure = self._unsure - self._paths.names.keys(), set()
+        self._forget(names)
+        self._pass_by(names)
+
+    def _pass_by(self, names: set[str]) -> None:
+        self._lifetimes.pass_by(names)
         for other in [other for other in self._gone if self._lifetimes.is_passing(pattern_of(other))]:
             self._gone.discard(other)
 
@@ -393,8 +398,3 @@ class Bursts:
         if names and self._last is not None:
             self._last = without(self._last, names.__contains__)
         self._last = self._last or None
-
-    def _is_outlasted(self, name: str) -> bool:
-        """Whether a name is followed by other names since the last report."""
-        names = list(map(pattern_of, self._turn))
-        return name in names[:-1] and names[-1] != name

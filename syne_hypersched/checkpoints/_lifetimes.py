@@ -2,7 +2,8 @@
 
 A part is there at a report, and is removed, if at all, before the next checkpoint is written. A file of brief use is
 made and removed between two reports. A script that saves several times between two reports removes parts there, too:
-then what was there at the last report is a part. What was of brief use before is a part from its second report on.
+then what was there at the last report, or during a pause between two saves, is a part. What was of brief use before is
+a part from its second report on.
 """
 
 from __future__ import annotations
@@ -10,23 +11,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from syne_hypersched.checkpoints._numbers import without
+from syne_hypersched.checkpoints._numbers import pattern_of, without
 
 #: A file that was there at so many reports in a row, between saves, is a part, although it was once of brief use.
 _THERE = 2
 
 
 class Lifetimes:
-    """See the module. Files are known by their names, without numbers.
-
-    Attributes
-    ----------
-    lasting
-        How many files of each name were there at the last report, except those of brief use.
-    """
+    """See the module. Files are known by their names, without numbers."""
 
     def __init__(self) -> None:
-        self.lasting: Counter[str] = Counter()
+        #: How many files of each name were there at the last report, and at the last pause since then, except those of
+        #: brief use.
+        self._lasting: Counter[str] = Counter()
+        self._at_rest: Counter[str] = Counter()
         self._passing: set[str] = set()
         #: At how many reports in a row, none of which came in the middle of a save, each name was there.
         self._num_there: Counter[str] = Counter()
@@ -35,18 +33,40 @@ class Lifetimes:
         """The script has reported while these were there."""
         self._num_there = Counter({name: self._num_there[name] + 1 for name in names})
         self._passing = {name for name in self._passing if self._num_there[name] < _THERE}
-        self.lasting = without(names, self._passing.__contains__)
+        self._lasting = without(names, self._passing.__contains__)
+        self._at_rest.clear()
 
-    def cut(self) -> None:
-        """The last report came in the middle of a save."""
-        self._num_there.clear()
+    def rest(self, names: Counter[str]) -> None:
+        """Nothing has happened for a while, while these were there."""
+        self._at_rest = without(names, self._passing.__contains__)
+
+    def go_on(self, has_reported: bool) -> None:
+        """The last pause, and the last report if it is that late, came in the middle of a save."""
+        self._at_rest.clear()
+        if has_reported:
+            self._num_there.clear()
+
+    @property
+    def lasting(self) -> Counter[str]:
+        """How many files of each name are parts."""
+        return self._lasting | self._at_rest
+
+    def parts(self, removed: Iterable[str], left: Mapping[str, int]) -> list[str]:
+        """Which of the removed paths are parts, as there are fewer of their names left than there were."""
+        lasting = self.lasting
+        return [path for path in removed if lasting[pattern_of(path)] > left[pattern_of(path)]]
+
+    @property
+    def has_rested(self) -> bool:
+        """Whether there was a pause since the last report and the last save."""
+        return bool(self._at_rest)
 
     def brief(self, removed: Mapping[str, int], names: Mapping[str, int]) -> set[str]:
         """Which of the removed names, of all of which there are, may be of brief use, since no report came between."""
         brief = {name for name, number in removed.items() if number == names[name]}
-        brief -= {name for name in self._num_there if name not in self._passing}
+        brief -= {name for name in (*self._num_there, *self._at_rest) if name not in self._passing}
         if brief:
-            self.lasting = without(self.lasting, brief.__contains__)
+            self._lasting = without(self._lasting, brief.__contains__)
         return brief
 
     def pass_by(self, names: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from syne_hypersched.checkpoints._files import is_in
-from syne_hypersched.checkpoints._numbers import pattern_of, whole_of
+from syne_hypersched.checkpoints._numbers import may_alternate, pattern_of, whole_of
 
 
 def folders_of(path: str) -> Iterator[str]:
@@ -84,6 +84,24 @@ class PathList(list[str]):
     def lacks_parts(self) -> bool:
         """Whether there are fewer parts of a whole than the name of one of them says (``model-1-of-3``)."""
         return any(num_parts < num for (_, num), num_parts in self._wholes.items())
+
+    def outlasts(self, name: str) -> bool:
+        """Whether a name is followed by other names."""
+        names = list(map(pattern_of, self))
+        return name in names[:-1] and names[-1] != name
+
+    def second_of_cycle(self, path: str) -> list[str]:
+        """The second checkpoint, if a path ends it that has ended the first one, and no other path was in both."""
+        if self.times(path) != 1:
+            return []
+        num = self.index(path) + 1
+        first, second = self[:num], [*self[num:], path]
+        return second if may_alternate(second, first) else []
+
+    def is_tail_of(self, names: list[str]) -> bool:
+        """Whether the last ones of these names, in order, are those of the paths, and the others are not."""
+        own, num = list(map(pattern_of, self)), len(names) - len(self)
+        return num > 0 and bool(own) and names[num:] == own and not set(own) & set(names[:num])
 
     def discard(self, path: str) -> None:
         """Removes a path, however often it occurs."""

@@ -534,9 +534,33 @@ WAYS = (
 EPOCHS = ("SR", "RS", "SRS", "SRRR", "SSR", "RSS", "SSRR", "SRSRR", "SSSR", "RSR")
 
 
+def test_the_last_file_may_be_of_brief_use_or_the_next_checkpoint_may_begin_with_its_removal():
+    """Which of the two shows at the next report, or in the next pause."""
+    for wait in (Bursts.report, Bursts.rest):
+        bursts = Bursts()
+        add(bursts, "model", "state")
+        bursts.remove("state")
+        assert bursts.is_partial
+        add(bursts, "model")
+        assert bursts.is_partial
+        add(bursts, "state")
+        wait(bursts)
+        assert not bursts.is_partial
+        assert add(bursts, "model", "state") == [True, False]
+        assert bursts.is_complete
+        bursts = Bursts()
+        add(bursts, "model", "lock")
+        bursts.remove("lock")
+        wait(bursts)
+        assert not bursts.is_partial
+        assert add(bursts, "model") == [True]
+        assert bursts.is_complete
+
+
 @pytest.mark.parametrize("epoch", EPOCHS)
-def test_a_checkpoint_is_complete_after_its_last_file_and_not_before(epoch):
-    """Once the script has reported a few times, however often it saves in between, and whatever it removes first."""
+@pytest.mark.parametrize("rests", [False, True])
+def test_a_checkpoint_is_complete_after_its_last_file_and_not_before(epoch, rests):
+    """From the start if there are pauses; else once the script has reported a few times."""
     for way in WAYS:
         bursts, steps, there, old = Bursts(), way.split(), set(), 0
         last = max(index for index, step in enumerate(steps) if step.startswith("+"))
@@ -544,9 +568,8 @@ def test_a_checkpoint_is_complete_after_its_last_file_and_not_before(epoch):
             for what in epoch:
                 if what == "R":
                     bursts.report()
-                    continue
                 written = set()
-                for index, step in enumerate(steps):
+                for index, step in enumerate(steps if what == "S" else ()):
                     path = step[1:].replace("N", str(number)).replace("O", str(old))
                     if step.startswith("+"):
                         bursts.add(path)
@@ -555,9 +578,11 @@ def test_a_checkpoint_is_complete_after_its_last_file_and_not_before(epoch):
                     elif path in there - written:
                         bursts.remove(path)
                         there.remove(path)
-                    if number > 3 and index < last:
+                    if index < last and (rests or number > 3):
                         assert bursts.is_partial or not bursts.is_complete, way
+                old = number if what == "S" else old
+                if rests:
+                    bursts.rest()
                 if number > 3:
                     assert bursts.is_complete, way
                     assert not bursts.is_partial, way
-                old = number

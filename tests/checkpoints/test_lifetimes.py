@@ -31,8 +31,32 @@ def test_what_was_there_at_the_last_report_is_a_part():
 def test_unless_the_report_came_in_the_middle_of_a_save():
     lifetimes = Lifetimes()
     lifetimes.report(Counter({"model": 1, "lock": 1}))
-    lifetimes.cut()
+    lifetimes.go_on(has_reported=True)
     assert lifetimes.brief({"lock": 1}, {"model": 1, "lock": 1}) == {"lock"}
+    assert lifetimes.lasting == {"model": 1}
+
+
+def test_what_was_there_during_a_pause_is_a_part():
+    lifetimes = Lifetimes()
+    lifetimes.rest(Counter({"model": 1, "state-#": 1}))
+    assert lifetimes.has_rested
+    assert not lifetimes.brief({"state-#": 1}, {"model": 1, "state-#": 1})
+    assert lifetimes.parts(["state-3"], Counter({"model": 1})) == ["state-3"]
+    assert not lifetimes.parts(["state-3"], Counter({"model": 1, "state-#": 1}))
+
+
+def test_unless_the_pause_came_in_the_middle_of_a_save():
+    lifetimes = Lifetimes()
+    lifetimes.rest(Counter({"lock": 1}))
+    lifetimes.go_on(has_reported=False)
+    assert not lifetimes.has_rested
+    assert lifetimes.brief({"lock": 1}, {"model": 1, "lock": 1}) == {"lock"}
+
+
+def test_a_pause_counts_until_the_next_report():
+    lifetimes = Lifetimes()
+    lifetimes.rest(Counter({"old": 1}))
+    lifetimes.report(Counter({"model": 1}))
     assert lifetimes.lasting == {"model": 1}
 
 

@@ -378,7 +378,9 @@ class Matcher:
         # What is saved before the first report of a launch is of that at most, which tells where the launch has begun.
         is_before = state.after == self._num_before and best.launch != self._launch
         there = self.level(state.after + is_before)
-        return is_before if there is None else there < wanted
+        if there == wanted and is_before:  # perhaps it was saved at the start, and this level was trained after that
+            return self.order is not Order.EARLY
+        return there is None or there < wanted
 
     def _add(self, generation: int, match: Any) -> None:
         if (best := self._best) is not None:

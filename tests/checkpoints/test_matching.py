@@ -472,6 +472,77 @@ def test_a_match_is_never_older_and_never_newer_than_it_says(seed, kind):
             break
 
 
+def moments_of(draw):
+    """What a script does in each epoch: ``T`` trains a part of it, ``S`` saves and ``R`` reports."""
+    moments = ["T"] * draw.choice([1, 1, 1, 2, 3]) + ["S"] * draw.choice([1, 1, 2, 3]) + ["R"]
+    draw.shuffle(moments)
+    moments.remove("T")
+    return ["T", *moments]
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=examples(400))
+def test_a_match_is_what_it_says_however_often_and_whenever_a_script_saves(seed):
+    """Also in the middle of an epoch, or seldom, and if a launch does again what no checkpoint has."""
+    draw = random.Random(seed)
+    moments, every, epoch_s, lag_s = moments_of(draw), draw.choice([1, 1, 2, 3]), draw.choice([0.1, 1.0]), 0.01
+    num_parts = moments.count("T")
+    notes, order, saved, contents, levels = None, Order.UNKNOWN, 0.0, {}, {}
+    for launch in range(draw.choice([1, 2, 3])):
+        history = History(order, notes, launch, goes_on=draw.random() < 0.8, now=100.0 * launch)
+        history.contents = contents
+        last = min(12, int(saved) + draw.randint(1, 10))
+        for epoch in range(int(saved) + 1, last + 1):
+            part = 0
+            for moment in moments:
+                if moment == "T":
+                    part += 1
+                    history.now += epoch_s / num_parts
+                elif moment == "R":
+                    levels[epoch] = epoch - 1 + part / num_parts
+                    history.report(epoch, draw.random(), after_s=lag_s)
+                elif epoch % every == 0:
+                    saved = epoch - 1 + part / num_parts
+                    history.save(saved, after_s=lag_s, quiet=draw.random() < 0.5)
+                if draw.random() < 0.1:
+                    history.wait(0.05)
+        history.matcher.end(draw.random() < 0.5, history.now)
+        notes, order = history.matcher.notes(), history.matcher.order
+        for known in history.matcher.matched:
+            content, level = contents[known.generation], levels[known.values["epoch"]]
+            if known.match != "exact":
+                assert level - 1e-9 <= content <= level + known.match + 1e-9
+            elif num_parts == 1:  # else nobody can tell whether it trained between save and report, or only evaluated
+                assert content == level
+
+
+@pytest.mark.parametrize("order", [Order.UNKNOWN, Order.LATE, Order.EARLY])
+def test_what_was_saved_before_a_level_was_reached_again_may_be_of_the_level_before(order):
+    """The first launch was killed before it could save. The second one saves at its start, trains and reports."""
+    first = History(order)
+    for epoch in (1, 2, 3):
+        first.report(epoch, 1.0 / epoch, after_s=1.0)
+    second = History(order, first.matcher.notes(), launch=1, now=100.0)
+    second.save(2, after_s=1.0)
+    second.report(3, 1.0, after_s=1.0)
+    second.wait(1.0)
+    assert [known.report for known in second.matcher.matched] == ([3] if order is Order.EARLY else [])
+    second.save(3)
+    assert second.matcher.matched[-1].report == 3
+
+
+def test_what_is_done_again_is_no_checkpoint_of_the_best_report_however_many_reports_follow():
+    first = History()
+    for epoch in range(1, 11):
+        first.report(epoch, 1.0 / epoch, after_s=1.0)
+    second = History(notes=first.matcher.notes(), launch=1, now=100.0)
+    second.report(1, 1.0, after_s=1.0)
+    second.save(1)
+    for epoch in range(2, 9):
+        second.report(epoch, 1.0, after_s=1.0)
+    assert not second.matcher.matched
+
+
 @pytest.mark.parametrize(
     ("highest", "levels", "expected"),
     [

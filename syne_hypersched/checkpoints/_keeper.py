@@ -27,8 +27,9 @@ from syne_hypersched.checkpoints._taker import Taker
 from syne_hypersched.checkpoints._tried import TriedCheckpoint
 from syne_hypersched.checkpoints._writers import is_alive
 
-#: After so many seconds without a change, the checkpoint is taken to be finished, for now.
-QUIET_S = 0.03
+#: After so many seconds without a change, the checkpoint is taken to be finished, for now; and the first one, of which
+#: nobody knows how many files it has, unless a report comes before.
+QUIET_S, _FIRST_QUIET_S = 0.03, 0.08
 #: A drain waits at most so many seconds for a save that may begin or go on soon.
 _PATIENCE_S = 0.5
 #: The supervisor waits at most so many seconds for the thread, which may be copying. While files are open for writing,
@@ -267,7 +268,7 @@ class GenerationKeeper:
         self._matcher.tick(seen_s)
         self._tell_news()
         self._tried.look()
-        is_quiet = now - observer.changed_s >= QUIET_S
+        is_quiet = now - observer.changed_s >= (_FIRST_QUIET_S if observer.bursts.is_only_one else QUIET_S)
         if not observer.is_dirty:
             if is_quiet and self._is_open():
                 self._settle()

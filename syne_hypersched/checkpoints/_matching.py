@@ -63,7 +63,7 @@ class Matcher:
         self._news: list[Matched] = []
         #: The state that belongs to the best report if the script saves early.
         self._early: State | None = None
-        #: When it began to write after its last report, and, earliest and latest, after its last save (monotonic seconds).
+        #: When it began to write after its last report, and, earliest and latest, after its last save (monotonic).
         self._touched_s: float | None = None
         self._begun_s: tuple[float, float] | None = None
         #: The state that it replaced at the last report, and whether it writes since a file was finished.

@@ -24,12 +24,11 @@ from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec, Ending
 from syne_hypersched.checkpoints._states import Order
 from syne_hypersched.checkpoints._store import GenerationStore
 from syne_hypersched.checkpoints._taker import Taker
-from syne_hypersched.checkpoints._tried import TriedCheckpoint
+from syne_hypersched.checkpoints._tried import FIRST_QUIET_S, TriedCheckpoint
 from syne_hypersched.checkpoints._writers import is_alive
 
-#: After so many seconds without a change, the checkpoint is taken to be finished, for now; and the first one, of which
-#: nobody knows how many files it has, unless a report comes before.
-QUIET_S, _FIRST_QUIET_S = 0.03, 0.08
+#: After so many seconds without a change, the checkpoint is taken to be finished, for now.
+QUIET_S = 0.03
 #: A drain waits at most so many seconds for a save that may begin or go on soon.
 _PATIENCE_S = 0.5
 #: The supervisor waits at most so many seconds for the thread, which may be copying. While files are open for writing,
@@ -268,7 +267,7 @@ class GenerationKeeper:
         self._matcher.tick(seen_s)
         self._tell_news()
         self._tried.look()
-        is_quiet = now - observer.changed_s >= (_FIRST_QUIET_S if observer.bursts.is_only_one else QUIET_S)
+        is_quiet = now - observer.changed_s >= (FIRST_QUIET_S if observer.bursts.is_only_one else QUIET_S)
         if not observer.is_dirty:
             if is_quiet and self._is_open():
                 self._settle()
@@ -387,6 +386,7 @@ class GenerationKeeper:
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
         elif not (self._tried.is_in_doubt or is_cut):
             self._taker.take_last_complete(is_tried)
+        live = self._tried.put_back(is_torn=not is_tried) or live
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
             # A checkpoint that was finished before may still be there, beside the torn one.

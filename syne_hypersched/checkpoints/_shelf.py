@@ -187,6 +187,29 @@ class Shelf:
         elif held is not None:
             self._store.drop_held()
 
+    def put_back_held(self) -> Tree:
+        """Puts what is held in the place of the folder, unless there is a generation; it becomes none.
+
+        Returns
+        -------
+        Tree
+            The folder; empty if it stays as it is.
+
+        Raises
+        ------
+        OSError
+            There is no room.
+        """
+        held, self._held = self._held, None
+        if held is None or self._kept:
+            self._store.drop_held()
+            return {}
+        self._store.put_held(held)
+        try:
+            return self._store.restore(held).live
+        finally:
+            self._store.remove(held.number)
+
     def _check_room(self, generation: Generation, only_links: bool = False) -> None:
         copied = 0 if only_links else sum(generation.live[path].size for path in self.paths_to_copy(generation))
         if copied:

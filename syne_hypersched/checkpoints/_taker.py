@@ -132,15 +132,22 @@ class Taker:
         shelf.prune(self._matcher.needed)
         return True
 
-    def hold(self, live: Tree) -> None:
+    def hold(self, live: Tree | None = None) -> None:
         """Copies a folder that may not be whole, unless somebody writes to it; see :meth:`Shelf.hold`.
+
+        Parameters
+        ----------
+        live
+            The folder; None: as it is now.
 
         Raises
         ------
         GivenUpError, NoRoomError, OSError
             It could not be copied.
         """
-        generation, num_changes = self.describe(live, None), self._observer.num_changes
+        num_changes = self._observer.num_changes
+        live = read_tree(self._spec.folder) if live is None else live
+        generation = self.describe(live, None)
         copied = self._paths_to_copy(generation)
         with self._leases(generation, copied) as leases:
             if not self._obtain(leases, live, num_changes):

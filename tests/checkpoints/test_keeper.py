@@ -23,6 +23,7 @@ from syne_hypersched.checkpoints import (
     Order,
 )
 from syne_hypersched.checkpoints import _keeper as keeper_module
+from syne_hypersched.checkpoints import _tried as tried_module
 from syne_hypersched.checkpoints import _matching as matching_module
 from syne_hypersched.checkpoints._states import State
 from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
@@ -1036,6 +1037,50 @@ def test_the_first_save_of_a_thread_is_tried_if_the_script_is_killed(in_process)
     assert not script.end().is_whole
     assert script.generations() == []
     assert GenerationStore(script.folder).notes().left is not None
+
+
+@pytest.mark.parametrize("second", ["model", "model-2"])
+@pytest.mark.parametrize("rests", [True, False])
+def test_the_first_save_of_a_thread_is_put_back_if_the_script_is_killed_in_the_second_one(
+    in_process, wait_for, monkeypatch, second, rests
+):
+    """Nobody knew whether it was complete: it is tried, and not published."""
+    if not rests:
+        monkeypatch.setattr(tried_module, "FIRST_QUIET_S", 600.0)
+    trial = in_process()
+    trial.report(1, 1.0)
+    trial.do(f"file = open({str(trial.folder / 'model')!r}, 'w'); file.write('first'); file.flush()")
+    trial.report(2, 0.5)
+    trial.do("file.close()")
+    held = GenerationStore(trial.folder).folder / ".held"
+    if rests:
+        wait_for(lambda: trial.keeper._shelf._held is not None)
+    trial.do(f"file = open({str(trial.folder / second)!r}, 'w'); file.write('sec'); file.flush()")
+    trial.script.kill()
+    trial.script.wait()
+    assert not trial.end().is_whole
+    left = {path.name: path.read_text() for path in trial.folder.iterdir()}
+    assert left == {"model": "first"} if rests else left != {"model": "first"}
+    assert not held.exists()
+    assert trial.generations() == []
+    assert not trial.keeper._matcher.matched
+    assert (GenerationStore(trial.folder).notes().left is not None) == rests
+
+
+def test_what_is_added_to_the_first_save_of_a_thread_is_held_with_it(in_process, wait_for):
+    trial = in_process()
+    trial.report(1, 1.0)
+    trial.do(f"file = open({str(trial.folder / 'model')!r}, 'w'); file.write('1'); file.flush()")
+    trial.report(2, 0.5)
+    trial.do("file.close()")
+    shelf = trial.keeper._shelf
+    wait_for(lambda: shelf._held is not None and set(shelf._held.live) == {"model"})
+    save(trial, "state")
+    wait_for(lambda: shelf._held is not None and set(shelf._held.live) == {"model", "state"})
+    save(trial, "model", "state")
+    wait_for(trial.generations)  # now it is known what a checkpoint consists of
+    assert trial.end().is_whole
+    assert not (GenerationStore(trial.folder).folder / ".held").exists()
 
 
 @pytest.mark.parametrize(("exit_code", "reports", "is_whole"), [(1, False, False), (1, True, True), (0, False, True)])

@@ -93,9 +93,9 @@ class TriedCheckpoint:
         observer, state = self._observer, self._matcher.current
         if state is None or not observer.bursts.is_only_one:
             return
-        if self._first_s not in (None, state.ended_s):
+        if self._first_s not in (None, state.ended_s) and observer.prove():
             self._first_s = None
-            self._end_hold(is_whole=False)  # it had more files
+            self._end_hold(is_whole=False)  # it had more files, which no death has closed
         is_quiet = time.monotonic() - observer.changed_s >= FIRST_QUIET_S
         is_unsure = observer.bursts.is_partial and self._shelf.newest is None
         is_unsure = is_unsure and not observer.habits.any_aside(observer.changed)

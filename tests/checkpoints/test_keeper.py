@@ -23,8 +23,8 @@ from syne_hypersched.checkpoints import (
     Order,
 )
 from syne_hypersched.checkpoints import _keeper as keeper_module
-from syne_hypersched.checkpoints import _tried as tried_module
 from syne_hypersched.checkpoints import _matching as matching_module
+from syne_hypersched.checkpoints import _tried as tried_module
 from syne_hypersched.checkpoints._states import State
 from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
 

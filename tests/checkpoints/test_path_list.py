@@ -98,3 +98,27 @@ def test_the_work_for_a_checkpoint_grows_with_its_files_and_not_with_their_squar
     # A supervisor that is busy with thousands of files neither ends its launch at a deadline, nor kills it.
     few, many = num_calls(saves, name, 100), num_calls(saves, name, 400)
     assert many < 6 * few
+
+
+def test_a_name_outlasts_none_that_came_after_it():
+    paths = PathList(["step-1", "model", "step-2"])
+    assert paths.outlasts("model")
+    assert not paths.outlasts("step-#")
+    assert not paths.outlasts("state")
+    assert not PathList().outlasts("model")
+
+
+def test_a_path_that_comes_again_may_end_a_cycle():
+    paths = PathList(["slot-a", "newest", "slot-b"])
+    assert paths.second_of_cycle("newest") == ["slot-b", "newest"]
+    assert not paths.second_of_cycle("slot-a")
+    assert not paths.second_of_cycle("else")
+
+
+def test_the_last_names_are_a_tail_unless_they_are_among_the_first():
+    paths = PathList(["model", "step-3"])
+    assert paths.is_tail_of(["settings", "model", "step-#"])
+    assert not paths.is_tail_of(["model", "step-#"])
+    assert not paths.is_tail_of(["settings", "step-#", "model"])
+    assert not paths.is_tail_of(["model", "settings", "model", "step-#"])
+    assert not PathList().is_tail_of(["model"])

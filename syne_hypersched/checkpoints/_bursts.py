@@ -119,6 +119,13 @@ class Bursts:
         return bool(self._paths) and are_same(self._paths.names, self._last)
 
     @property
+    def is_certain(self) -> bool:
+        """Whether the present checkpoint is complete for certain."""
+        return self.is_complete and bool(
+            self._cycle or self._takes_turns or self._lifetimes.is_certain(self._paths.names)
+        )
+
+    @property
     def is_first(self) -> bool:
         """Whether there was no checkpoint before the present one."""
         return self.is_only_one and not (self._may_be_second or self._is_overlapped)
@@ -261,7 +268,7 @@ class Bursts:
         """Nothing has happened for a while."""
         self._has_rested = True
         self._drop_unsure()
-        self._lifetimes.rest(self._paths.names)
+        self._lifetimes.rest(self._paths.names, self.is_complete)
 
     @property
     def may_go_on(self) -> bool:
@@ -289,7 +296,7 @@ class Bursts:
         self._paths.old_names = None
         self._is_cut = self._is_cut or (is_certain and self._has_other_names)
         self._drop_unsure()
-        self._lifetimes.report(self._paths.names)
+        self._lifetimes.report(self._paths.names, self.is_complete)
         turn, before = self._turn, self._last_turn
         if self._is_tail():
             self._last, self._last_order = Counter(self._paths.names), list(map(pattern_of, self._paths))
@@ -310,6 +317,7 @@ class Bursts:
         """The next file begins another checkpoint."""
         if self._paths or self._gone:
             names = self._paths.names + self._gone.names
+            self._lifetimes.begin(names)
             self._num_odd = self._num_odd + 1 if self._last is not None and not are_same(names, self._last) else 0
             self._last_shape = shape_of([*self._gone, *self._paths])
             self._last_order = list(map(pattern_of, self._paths))
@@ -320,19 +328,14 @@ class Bursts:
             self._after_report.clear()
 
     def _is_tail(self) -> bool:
-        """Whether the checkpoint has the last files of the one before, so that the others were written only once.
-
-        A script writes its settings at its start, and then the same files in one order for each checkpoint. Parts with
-        numbers may have another order, and so may files that are written while the script reports.
-        """
+        """Whether the checkpoint has the last files of the one before, so that the others were written only once."""
         is_known = self._last is not None and not (self._is_overlapped or self._is_guess or self._gone)
         return is_known and self._paths.is_tail_of(self._last_order)
 
     def set_aside(self, path: str) -> None:
         """A file or folder was moved away. If it is of the present checkpoint, another one is made."""
         gone = self._paths.within(path)
-        for other in gone:
-            self._gone.append(other)
+        self._gone.extend(gone)
         # A file that was finished only now has another name during the save, and is written once more.
         self._is_over = self._is_over or not self._fresh.issuperset(gone)
         self._paths.discard_in(path)
@@ -343,7 +346,6 @@ class Bursts:
         # A part of this checkpoint would stay.
         self._is_guess = self._is_guess and (path in self._paths or pattern_of(path) not in self._paths.names)
         if not any(known.has_in(path) for known in (self._paths, self._since, self._turn)):
-            self._last = self._last or None
             return
         paths, gone = self._paths, self._paths.within(path)
         removed, num_left = names_of(gone), len(paths) - len(gone)
@@ -351,15 +353,14 @@ class Bursts:
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
         brief = self._lifetimes.brief(removed, paths.names) if is_brief else set[str]()
-        lasting = self._lifetimes.parts(gone, paths.names - removed + self._gone.names)
+        lasting = self._lifetimes.lose(gone, paths.names - removed + self._gone.names)
         is_known = lasting or self._has_reported or any(map(self._lifetimes.is_passing, removed))
         unsure = gone if gone == paths[-1:] and not is_known else []
         self._unsure.update(map(pattern_of, unsure))
         was_first = self._last is None and self._lifetimes.has_rested
         self._is_over = self._is_over or (bool(lasting) and (self.is_complete or was_first))
         self._has_rested = self._has_rested or bool(lasting)
-        for other in (*lasting, *unsure):
-            self._gone.append(other)
+        self._gone.extend([*lasting, *unsure])
         self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
         paths.discard_in(path)
         self._since.discard_in(path)
@@ -396,5 +397,4 @@ class Bursts:
     def _forget(self, names: set[str]) -> None:
         """Some names were no part of the checkpoint before."""
         if names and self._last is not None:
-            self._last = without(self._last, names.__contains__)
-        self._last = self._last or None
+            self._last = without(self._last, names.__contains__) or None

@@ -4,17 +4,22 @@ A part is there at a report, and is removed, if at all, before the next checkpoi
 made and removed between two reports. A script that saves several times between two reports removes parts there, too:
 then what was there at the last report, or during a pause between two saves, is a part. What was of brief use before is
 a part from its second report on.
+
+Before the first report and the first pause, nothing tells the two apart. So where files are removed, what a checkpoint
+consists of is certain only if it had that at a report, or during a pause, or several times in a row.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from syne_hypersched.checkpoints._numbers import pattern_of, without
+from syne_hypersched.checkpoints._numbers import are_same, pattern_of, without
 
 #: A file that was there at so many reports in a row, between saves, is a part, although it was once of brief use.
 _THERE = 2
+#: Where files are removed, as many checkpoints in a row with the same names show what a checkpoint consists of.
+_SAME = 5
 
 
 class Lifetimes:
@@ -28,16 +33,34 @@ class Lifetimes:
         self._passing: set[str] = set()
         #: At how many reports in a row, none of which came in the middle of a save, each name was there.
         self._num_there: Counter[str] = Counter()
+        #: Names of the last checkpoint, how often in a row it had them, and those that are certain.
+        self._names: Counter[str] | None = None
+        self._num_same = 0
+        self._certain: Counter[str] | None = None
+        self._has_removed = False
 
-    def report(self, names: Counter[str]) -> None:
-        """The script has reported while these were there."""
+    def begin(self, names: Counter[str]) -> None:
+        """Another checkpoint begins; the last one had these."""
+        self._num_same = self._num_same + 1 if are_same(names, self._names) else 1
+        self._names = names
+        if self._num_same >= _SAME:
+            self._certain = names
+
+    def is_certain(self, names: Counter[str]) -> bool:
+        """Whether a checkpoint is complete for certain if it has these names, as the one before."""
+        return not self._has_removed or are_same(names, self._certain)
+
+    def report(self, names: Counter[str], is_complete: bool) -> None:
+        """The script has reported while these were there. ``is_complete``: as in the checkpoint before."""
+        self._certain = Counter(names) if is_complete else self._certain
         self._num_there = Counter({name: self._num_there[name] + 1 for name in names})
         self._passing = {name for name in self._passing if self._num_there[name] < _THERE}
         self._lasting = without(names, self._passing.__contains__)
         self._at_rest.clear()
 
-    def rest(self, names: Counter[str]) -> None:
-        """Nothing has happened for a while, while these were there."""
+    def rest(self, names: Counter[str], is_complete: bool) -> None:
+        """Nothing has happened for a while, while these were there. ``is_complete``: as in the checkpoint before."""
+        self._certain = Counter(names) if is_complete else self._certain
         self._at_rest = without(names, self._passing.__contains__)
 
     def go_on(self, has_reported: bool) -> None:
@@ -51,8 +74,9 @@ class Lifetimes:
         """How many files of each name are parts."""
         return self._lasting | self._at_rest
 
-    def parts(self, removed: Iterable[str], left: Mapping[str, int]) -> list[str]:
-        """Which of the removed paths are parts, as there are fewer of their names left than there were."""
+    def lose(self, removed: Sequence[str], left: Mapping[str, int]) -> list[str]:
+        """Paths are removed. Returns those that are parts, as there are fewer of their names left than there were."""
+        self._has_removed |= bool(removed)
         lasting = self.lasting
         return [path for path in removed if lasting[pattern_of(path)] > left[pattern_of(path)]]
 

@@ -116,7 +116,7 @@ class Observer:
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
-        return self.bursts.is_complete and not (self._begun or self._aside or self.made or self.bursts.may_go_on)
+        return self.bursts.is_certain and not (self._begun or self._aside or self.made or self.bursts.may_go_on)
 
     @property
     def is_first(self) -> bool:
@@ -365,7 +365,7 @@ class Observer:
         goes_on = (move is not None and move.was_part) or (not begins and (self.is_open or is_expected))
         self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
         self.is_open = True
-        self._complete.finish(path, begins, self.bursts.is_complete, self._matcher.current)
+        self._complete.finish(path, begins, self.bursts.is_certain, self._matcher.current)
         if self.bursts.is_cut:
             self._matcher.overlap()
 

@@ -18,7 +18,7 @@ def folders_of(path: str) -> Iterator[str]:
 
 
 class PathList(list[str]):
-    """A list that only :meth:`append`, :meth:`discard` and :meth:`discard_in` change.
+    """A list that only :meth:`append`, :meth:`extend`, :meth:`discard` and :meth:`discard_in` change.
 
     Attributes
     ----------
@@ -32,8 +32,7 @@ class PathList(list[str]):
         super().__init__()
         self.old_names: set[str] | None = None
         self._index()
-        for path in paths:
-            self.append(path)
+        self.extend(paths)
 
     def _index(self) -> None:
         self.names: Counter[str] = Counter()
@@ -49,6 +48,11 @@ class PathList(list[str]):
         self._times[path] = self._times.get(path, 0) + 1
         if self._times[path] == 1:
             self._count(path, 1)
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Adds paths at the end."""
+        for path in paths:
+            self.append(path)
 
     def _count(self, path: str, step: int) -> None:
         whole = whole_of(path)
@@ -99,7 +103,11 @@ class PathList(list[str]):
         return second if may_alternate(second, first) else []
 
     def is_tail_of(self, names: list[str]) -> bool:
-        """Whether the last ones of these names, in order, are those of the paths, and the others are not."""
+        """Whether the last ones of these names, in order, are those of the paths, and the others are not.
+
+        A script writes its settings at its start, and then the same files in one order for each checkpoint. Parts with
+        numbers may have another order, and so may files that are written while the script reports.
+        """
         own, num = list(map(pattern_of, self)), len(names) - len(self)
         return num > 0 and bool(own) and names[num:] == own and not set(own) & set(names[:num])
 
@@ -124,5 +132,4 @@ class PathList(list[str]):
         self.clear()
         self._index()
         self.old_names = None
-        for other in kept:
-            self.append(other)
+        self.extend(kept)

@@ -388,7 +388,7 @@ class Bursts:
         is_fresh = bool(gone) and self._fresh.issuperset(gone)
         self._cycle = None if gone else self._cycle
         self._has_reported = self._has_reported or not self._after_report.isdisjoint(gone)
-        for known in (self._paths, self._turn, self._since):
+        for known in (self._paths, self._turn, self._since, self._gone):
             known.discard_in(path)
         pattern = pattern_of(path)
         self._forget({name for name in self._last or () if is_in(name, pattern)})

@@ -586,3 +586,15 @@ def test_a_checkpoint_is_complete_after_its_last_file_and_not_before(epoch, rest
                 if number > 3:
                     assert bursts.is_certain, way
                     assert not bursts.is_partial, way
+
+
+def test_a_file_that_is_removed_from_a_folder_that_is_moved_into_place_is_no_part():
+    """As where its last file is moved out of it, while it is open."""
+    bursts = Bursts()
+    for number in (1, 2):
+        add(bursts, f"tmp-{number}/model", f"tmp-{number}/meta")
+        bursts.remove(f"tmp-{number}/meta")
+        bursts.withdraw(f"tmp-{number}")
+        assert add(bursts, f"step-{number}") == [True]
+        assert not bursts.is_partial
+    assert bursts.is_complete

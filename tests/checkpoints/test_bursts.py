@@ -595,6 +595,6 @@ def test_a_file_that_is_removed_from_a_folder_that_is_moved_into_place_is_no_par
         add(bursts, f"tmp-{number}/model", f"tmp-{number}/meta")
         bursts.remove(f"tmp-{number}/meta")
         bursts.withdraw(f"tmp-{number}")
-        assert add(bursts, f"step-{number}") == [True]
+        assert add(bursts, f"step-{number}", "|") == [True]
         assert not bursts.is_partial
     assert bursts.is_complete

@@ -1,10 +1,10 @@
-"""What is in ``best/``, how it is recognised, and how it is set aside."""
+"""What is in ``best/``, and how it is recognised."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME
 
 #: Of so many files, the largest ones, the content is looked at: all of it up to so many bytes, else as many in blocks.
 _MOST_FILES, _NUM_BLOCKS, _BLOCK_BYTES = 256, 16, 1 << 14
+#: Entries of a report that the backend adds or replaces, so that they differ from the log.
+_REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "st_launch", "st_signal_to_report_s"})
 
 
 def published_result(folder: Path) -> dict[str, Any] | None:
@@ -75,19 +77,10 @@ def published_trial(folder: Path) -> int | None:
     return trial_id if isinstance(trial_id, int) else None
 
 
-def set_aside(folder: Path) -> None:
-    """Renames the ``best`` of an earlier experiment of the same name to ``best-before``.
-
-    It is a symbolic link, or a folder if the experiment was copied by a program that follows links.
-    """
-    best, before = folder / BEST_DIRNAME, folder / f"{BEST_DIRNAME}-before"
-    if not os.path.lexists(best):
-        return
-    if before.is_symlink():
-        shutil.rmtree(folder / os.readlink(before), ignore_errors=True)
-        before.unlink()
-    elif before.is_dir():
-        shutil.rmtree(before)
-    else:
-        before.unlink(missing_ok=True)
-    os.replace(best, before)
+def is_made_of(result: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether a result, as the tuner got it, is a report of these values in the log of its trial."""
+    return all(
+        name in result and (result[name] == value or (value != value and result[name] != result[name]))
+        for name, value in values.items()
+        if name not in _REWRITTEN
+    )

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -23,26 +21,23 @@ from syne_tune.util import dump_json_with_numpy
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched.checkpoints._generation import Generation, Match
 from syne_hypersched.checkpoints._levels import num_steps
+from syne_hypersched.checkpoints._placing import ST_CHECKPOINT as ST_CHECKPOINT
+from syne_hypersched.checkpoints._placing import new_folder, put_in_place
+from syne_hypersched.checkpoints._placing import set_aside as set_aside
 from syne_hypersched.checkpoints._published import describe_checkpoint as describe_checkpoint
+from syne_hypersched.checkpoints._published import is_made_of
 from syne_hypersched.checkpoints._published import published_result as published_result
 from syne_hypersched.checkpoints._published import published_trial as published_trial
-from syne_hypersched.checkpoints._published import set_aside as set_aside
+from syne_hypersched.checkpoints._standing import Standing
 from syne_hypersched.checkpoints._states import number_of
 from syne_hypersched.checkpoints._store import GenerationStore
 from syne_hypersched.contract import ST_LAUNCH
-from syne_hypersched.filenames import BEST_DIRNAME, CONFIG_FILENAME, RESULT_FILENAME, STDOUT_FILENAME
+from syne_hypersched.filenames import CONFIG_FILENAME, RESULT_FILENAME, STDOUT_FILENAME
 
 logger = logging.getLogger(__name__)
 
-ST_CHECKPOINT = "st_checkpoint"
-"""Key in ``best/result.json``: to which report the checkpoint belongs (``level``, ``launch``), which ``generation`` it
-is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result. The
-number of its files, their bytes, and a ``fingerprint`` of both show if it was changed. Null if there is none."""
-
 #: Number of earlier incumbents, without a whole checkpoint yet, that are kept beside the last one.
 _MAX_WAITING = 1_000
-#: Entries of a report that the backend adds or replaces, so that they differ from the log.
-_REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "st_launch", "st_signal_to_report_s"})
 
 
 @dataclass(frozen=True)
@@ -92,11 +87,19 @@ class BestPublisher:
         Called with the incumbent and the result, in the publisher's thread.
     is_live
         Returns whether a trial has processes that may still save.
+    folder_of
+        The checkpoint folder of a trial.
     """
 
-    def __init__(self, on_published: Callable[[Incumbent, Published], None], is_live: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        on_published: Callable[[Incumbent, Published], None],
+        is_live: Callable[[int], bool],
+        folder_of: Callable[[int], Path],
+    ) -> None:
         self._on_published = on_published
         self._is_live = is_live
+        self._folder_of = folder_of
         #: Entry of a report that is the metric, and its sign; None until the scheduler names it.
         self.metric: str | None = None
         self.do_minimize = True
@@ -114,6 +117,7 @@ class BestPublisher:
         self._busy = False
         self._thread: threading.Thread | None = None
         self._trial_id: int | None = None
+        self._standing = Standing(self._folder_of)
         #: Trial, launch and metric of the reports that an event says are not published.
         self._told: set[tuple[int, Any, float | None]] = set()
         #: Numbers of errors of the file system that a warning has named.
@@ -176,6 +180,10 @@ class BestPublisher:
         value = None if self.metric is None else number_of(result.get(self.metric))
         return value if value is None or self.do_minimize else -value
 
+    def present(self, folder: Path) -> dict[str, Any] | None:
+        """The result in ``folder/best``, as far as it is confirmed; None if there is none."""
+        return self._standing.result(folder, self.value, self.metric, self.time_attr)
+
     def notice(self, trial_id: int) -> None:
         """A trial may have a new checkpoint, or its processes have ended: looks again."""
         with self._condition:
@@ -201,7 +209,7 @@ class BestPublisher:
         """Tells, at the end of a tuning, of each better report that still waits for its checkpoint, or for room."""
         self.flush()
         with self._condition:
-            waiting, present = self._waiting[::-1], published_result(self._folder or Path()) or {}
+            waiting, present = self._waiting[::-1], self.present(self._folder or Path()) or {}
         for incumbent in [one for one in waiting if not self._is_as_good(present, one)]:
             self._tell(incumbent, "the tuning has ended before its checkpoint was here and could be read and copied")
 
@@ -211,7 +219,7 @@ class BestPublisher:
             self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_on_published", "_is_live", "metric", "do_minimize", "time_attr")
+        names = ("_on_published", "_is_live", "_folder_of", "metric", "do_minimize", "time_attr")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -257,14 +265,15 @@ class BestPublisher:
     def _try(self, folder: Path, incumbent: Incumbent) -> _Attempt:
         """Publishes an incumbent if that can be done now."""
         is_last = not self._is_live(incumbent.trial_id)  # must be asked before the checkpoints are read
-        present = published_result(folder)
+        present = self.present(folder)
         has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
         if present is not None and has_checkpoint and self._is_as_good(present, incumbent):
             return _Attempt.DONE
         found = find_generation(GenerationStore(incumbent.checkpoints), incumbent, is_last)
         if found is not None:
             generation, match = found
-            checkpoint = publish(folder, incumbent, generation, match)
+            checkpoint = publish(folder, incumbent, generation, match, not self._standing.is_confirmed)
+            self._standing.trust(folder)
             self._on_published(incumbent, Published(True, checkpoint))
             return _Attempt.DONE
         reason = "none of its checkpoints is whole and of that report"
@@ -274,7 +283,8 @@ class BestPublisher:
             if is_last and present is not None:
                 self._tell(incumbent, reason)
         elif is_last and (present is None or not self._is_as_good(present, incumbent)):
-            publish(folder, incumbent, None)
+            publish(folder, incumbent, None, is_kept=not self._standing.is_confirmed)
+            self._standing.trust(folder)
             self._on_published(incumbent, Published(True, None, reason))
         # A trial that rests may go on, as after a resume: then a later checkpoint is better than none.
         is_over = is_worse or (is_last and (has_checkpoint or incumbent.is_spare))
@@ -289,10 +299,8 @@ class BestPublisher:
 
     def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
         """Whether the published report is already as good as an incumbent, as it may be after a resume."""
-        names = (ST_LAUNCH, "st_worker_iter")
-        if present.get("trial_id") == incumbent.trial_id and all(
-            name in present and present[name] == incumbent.result.get(name) for name in names
-        ):
+        names, result = (ST_LAUNCH, "st_worker_iter"), {"trial_id": incumbent.trial_id, **incumbent.result}
+        if all(name in present and present[name] == result.get(name) for name in ("trial_id", *names)):
             return True
         there, new = self.value(present), self.value(incumbent.result)
         return there is not None and new is not None and there <= new
@@ -311,7 +319,7 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
         Whether no more matches will come. Then the oldest generation newer than the report is returned.
     """
     for matched in reversed(store.notes().matched):
-        if matched.launch == incumbent.result.get(ST_LAUNCH) and _is_made_of(incumbent.result, matched.values):
+        if matched.launch == incumbent.result.get(ST_LAUNCH) and is_made_of(incumbent.result, matched.values):
             generation = store.read(matched.generation)
             if generation is not None and store.is_sound(generation):
                 return generation, matched.match
@@ -331,20 +339,12 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
 def _number_in_log(incumbent: Incumbent) -> int | None:
     """Number of an incumbent's report in its trial's log, counted from 1; None if the log does not have it."""
     reports = LogTail(incumbent.checkpoints.with_name(STDOUT_FILENAME)).reports(to_the_end=True)
-    numbers = (n for n, report in enumerate(reports, start=1) if _is_made_of(incumbent.result, report.values))
+    numbers = (n for n, report in enumerate(reports, start=1) if is_made_of(incumbent.result, report.values))
     return next(numbers, None)
 
 
-def _is_made_of(result: dict[str, Any], values: Any) -> bool:
-    return all(
-        name in result and (result[name] == value or (value != value and result[name] != result[name]))
-        for name, value in values.items()
-        if name not in _REWRITTEN
-    )
-
-
 def publish(
-    folder: Path, incumbent: Incumbent, generation: Generation | None, match: Match = "exact"
+    folder: Path, incumbent: Incumbent, generation: Generation | None, match: Match = "exact", is_kept: bool = False
 ) -> dict[str, Any] | None:
     """Makes ``folder/best`` show ``incumbent``: ``checkpoint/``, ``config.json`` and ``result.json``.
 
@@ -358,6 +358,8 @@ def publish(
         What to publish.
     generation, match
         The generation of its checkpoint, if it has one, and how certain the match is.
+    is_kept
+        Whether what was published before is renamed to ``best-before``, rather than removed.
 
     Returns
     -------
@@ -370,10 +372,7 @@ def publish(
         There is no room, or the generation is gone; what was published before is untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    link = folder / BEST_DIRNAME
-    old = folder / os.readlink(link) if link.is_symlink() else None
-    new = folder / f".{BEST_DIRNAME}-{os.getpid()}-{time.monotonic_ns()}"
-    new.mkdir(mode=0o700)
+    new = new_folder(folder)
     checkpoint = None
     try:
         if generation is not None:
@@ -387,14 +386,8 @@ def publish(
         result = {"trial_id": incumbent.trial_id, **incumbent.result, ST_CHECKPOINT: checkpoint}
         with open(new / RESULT_FILENAME, "w", encoding="utf-8") as file:
             json.dump(result, file, default=str)
-        temporary = folder / f"{new.name}.link"
-        temporary.symlink_to(new.name)
-        if not link.is_symlink():
-            set_aside(folder)  # what a user has put there
-        os.replace(temporary, link)
+        put_in_place(new, is_kept)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)  # half of it would fill a full disk further at every incumbent
         raise
-    if old is not None and old != new:
-        shutil.rmtree(old, ignore_errors=True)
     return checkpoint

@@ -16,7 +16,7 @@ from syne_hypersched.checkpoints._generation import Generation
 from syne_hypersched.checkpoints._leases import GivenUpError, Leases, Patience
 from syne_hypersched.checkpoints._open_logs import OpenLogs
 from syne_hypersched.checkpoints._store import GenerationStore
-from syne_hypersched.checkpoints.room import NO_ROOM, free_mb
+from syne_hypersched.checkpoints.room import NO_ROOM, UNWRITABLE, free_mb
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,10 @@ class CheckpointCopies:
         """Makes a copy for a trial that begins from another one, if there is room; else :meth:`make` does."""
         self._sources[target] = source
         try:
+            self._folder_of(target).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.make(target)
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in UNWRITABLE:
                 raise
 
     def restore(self, source: int, target: int, has_begun: bool) -> None:

@@ -193,24 +193,26 @@ class CheckpointRemover:
                 trial_id, (folder, is_whole) = next(iter(self._queue.items()), (None, (Path(), False)))
                 if trial_id is not None:
                     del self._queue[trial_id]
-            if trial_id is not None and is_whole:
-                self._remove(trial_id, folder)
-            elif trial_id is not None:
-                trim_generations(folder)
+            try:
+                if trial_id is not None and is_whole:
+                    self._remove(trial_id, folder)
+                elif trial_id is not None:
+                    trim_generations(folder)
+            except Exception as error:  # whatever it is, such as a folder that cannot be read, the end must not wait
+                self._warn(folder, error)
             with self._condition:
                 self._is_busy = False
                 self._condition.notify_all()
 
     def _remove(self, trial_id: int, folder: Path) -> None:
-        try:
-            bytes_freed = remove_checkpoints(folder)
-        except OSError as error:
-            if not self._has_warned:
-                self._has_warned = True
-                logger.warning("Checkpoints that nobody needs stay, because %s cannot be removed: %s", folder, error)
-            return
+        bytes_freed = remove_checkpoints(folder)
         if bytes_freed is not None:
             self._on_removed(trial_id, bytes_freed)
+
+    def _warn(self, folder: Path, error: Exception) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("Checkpoints that nobody needs stay, because %s cannot be removed: %s", folder, error)
 
     def __getstate__(self) -> dict[str, Any]:
         of_this_process = ("_condition", "_queue", "_is_busy", "_thread")

@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Errors that a user can resolve while trials wait: the disk or a quota is full, or the disk is mounted read-only."""
 
+UNWRITABLE = NO_ROOM | {errno.EPERM, errno.EACCES}
+"""The same for a folder that the tuner itself has written to before: a user may also have locked it."""
+
 
 def free_mb(folder: Path) -> float:
     """Megabytes (10^6 bytes) that may still be written below a folder, which need not exist yet.

@@ -67,6 +67,8 @@ def describe_best(run: Run) -> str:
         text = f"checkpoint, configuration and result: {best.path}\nthe checkpoint is of {whose}{newer}"
         if fault := _fault_of_files(best, best.checkpoint):
             text += f", {fault}"
+    if not _is_in_log(run, best):
+        return text + f"\nit says {shown(run.metric)} {metric_text(best.value)}, which its trial has never reported"
     if incumbent is not None and _is_better(run, incumbent.value, best.value):
         text += f"\nit has {shown(run.metric)} {metric_text(best.value)}: what was better has left no whole checkpoint"
     if incumbent is not None and _is_better(run, best.value, incumbent.value):
@@ -164,13 +166,22 @@ def _is_later(run: Run, best: PublishedBest, event: Event) -> bool:
     is_better = event.details.get("checkpoint") is None or not isinstance(value, (int, float))
     if not is_better and not _is_better(run, best.value, float(value)):
         return False
-    log = best.path.parent / str(best.trial_id) / STDOUT_FILENAME
-    if not log.is_file():  # nothing is known of its reports
+    if not _log_of(best).is_file():  # nothing is known of its reports
         return best.trial_id in (run.configs or {})
-    return any(
-        (raw.values.get(run.time_attr), raw.values.get(run.metric)) == (best.resource, best.value)
-        for raw in LogTail(log).reports(to_the_end=True)
-    )
+    return _is_in_log(run, best)
+
+
+def _log_of(best: PublishedBest) -> Path:
+    return best.path.parent / str(best.trial_id) / STDOUT_FILENAME
+
+
+def _is_in_log(run: Run, best: PublishedBest) -> bool:
+    """Whether the trial has reported the published level and metric, as far as that is known."""
+    reports = [
+        (raw.values.get(run.time_attr), raw.values.get(run.metric))
+        for raw in LogTail(_log_of(best)).reports(to_the_end=True)
+    ]
+    return not reports or (best.resource, best.value) in reports
 
 
 def _is_better(run: Run, value: float, other: float) -> bool:

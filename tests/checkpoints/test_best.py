@@ -45,7 +45,11 @@ class Trials:
         self.folder = folder
         self.live = set()
         self.told = []
-        self.publisher = BestPublisher(lambda *told: self.told.append(told), self.live.__contains__)
+        self.publisher = BestPublisher(
+            lambda *told: self.told.append(told),
+            self.live.__contains__,
+            lambda trial_id: self.store(trial_id).checkpoints,
+        )
         self.publisher.metric = "loss"
 
     def store(self, trial_id):
@@ -367,7 +371,7 @@ def test_a_generation_that_is_removed_as_it_is_read_is_no_fault(trials, caplog, 
 def test_a_copy_publishes_anew(trials):
     trials.publish(0, 1, 0.5)
     trials.best()
-    copy = dill.loads(dill.dumps(BestPublisher(print, bool)))
+    copy = dill.loads(dill.dumps(BestPublisher(print, bool, Path)))
     copy.metric = "loss"
     assert copy.incumbent(trials.folder) == 0
 
@@ -404,3 +408,23 @@ def test_a_folder_that_a_user_has_put_in_its_place_is_set_aside(trials):
     trials.publish(0, 2, 0.4)
     assert trials.best() == (0, 2, "0 at 2", "exact")
     assert (trials.folder / "best-before" / "checkpoint" / "model").read_text() == "0 at 1"
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+def test_a_loss_that_a_user_has_made_better_does_not_end_the_publishing(trials, is_resumed, caplog):
+    log = trials.folder / "0" / "std.out"
+    trials.match(0, 1, 0.5, trials.take(0, 1))
+    log.write_text("".join(f"[tune-metric]: {json.dumps(trials.report(n, 1 / (n + 1)))}\n" for n in (1, 2, 3)))
+    trials.publish(0, 1, 0.5)
+    assert trials.best() == (0, 1, "0 at 1", "exact")
+    path = trials.folder / "best" / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "loss": 0.0001}))
+    if is_resumed:
+        trials = Trials(trials.folder)
+    trials.publish(1, 1, 0.6)  # worse than what was published
+    assert trials.best() == (0, 1, "0 at 1", "exact")
+    trials.match(0, 2, 1 / 3, trials.take(0, 2))
+    trials.publish(0, 2, 1 / 3)
+    assert trials.best() == (0, 2, "0 at 2", "exact")
+    assert (trials.folder / "best-before" / "checkpoint" / "model").read_text() == "0 at 1"
+    assert len([record for record in caplog.records if "does not agree" in record.message]) == 1

@@ -1,4 +1,4 @@
-"""What is in best/ is recognised by its content, and set aside whatever it is."""
+"""What is in best/ is recognised by its content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from syne_hypersched.checkpoints import _published
-from syne_hypersched.checkpoints._published import describe_checkpoint, fingerprint, measure_checkpoint, set_aside
+from syne_hypersched.checkpoints._published import describe_checkpoint, fingerprint, measure_checkpoint
 
 
 @pytest.fixture
@@ -80,31 +80,3 @@ def test_what_cannot_be_read_has_no_fingerprint(checkpoint, monkeypatch):
     monkeypatch.setattr(_published, "read_tree", lambda folder: tree)
     shutil.rmtree(checkpoint / "step-1")
     assert fingerprint(checkpoint) is None
-
-
-@pytest.mark.parametrize("is_link", [True, False])
-@pytest.mark.parametrize("was_link", [True, False, None])
-def test_what_an_earlier_experiment_has_published_is_set_aside(tmp_path, is_link, was_link):
-    def put(name, text, is_link):
-        place = tmp_path / (f".{text}" if is_link else name)
-        place.mkdir()
-        (place / "result.json").write_text(text)
-        if is_link:
-            (tmp_path / name).symlink_to(place.name)
-
-    put("best", "new", is_link)
-    if was_link is not None:
-        put("best-before", "old", was_link)
-    set_aside(tmp_path)
-    assert not os.path.lexists(tmp_path / "best")
-    assert (tmp_path / "best-before" / "result.json").read_text() == "new"
-    assert not (tmp_path / ".old").exists()
-    set_aside(tmp_path)  # there is nothing more
-    assert (tmp_path / "best-before" / "result.json").read_text() == "new"
-
-
-def test_a_file_that_a_user_has_put_there_is_set_aside_each_time(tmp_path):
-    for text in ("mine", "mine again"):
-        (tmp_path / "best").write_text(text)
-        set_aside(tmp_path)
-        assert (tmp_path / "best-before").read_text() == text

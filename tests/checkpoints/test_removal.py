@@ -172,6 +172,30 @@ def test_an_error_is_one_warning(tmp_path, caplog):
     assert len(caplog.records) == 1
 
 
+def test_a_folder_that_cannot_be_read_is_one_warning_and_the_end_does_not_wait(tmp_path, caplog):
+    removals = Removals(tmp_path)
+    make_too_deep(removals.path(0))
+    removals.remover.leave(0)
+    removals.remover.remove()
+    removals.remover.flush()
+    removals.remover.request(1)
+    with caplog.at_level(logging.WARNING):
+        assert removals.left() == [0, 2, 3]
+    assert sum("cannot be removed" in record.message for record in caplog.records) == 1
+    assert "too long" in caplog.text
+
+
+def make_too_deep(folder):
+    """Makes folders in it that have no path which the kernel takes."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=here)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
 @pytest.mark.parametrize("automatic", [True, False])
 def test_stopped_trials_go_when_they_are_replaced_if_that_is_wanted(tmp_path, automatic):
     removals = Removals(tmp_path, automatic)

@@ -102,6 +102,19 @@ def test_something_better_than_the_tuner_knows_is_spoken_of(run: Run) -> None:
     assert "which the tuner had not received when it ended" in describe_run(run)
 
 
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_metric_that_no_trial_has_reported_is_not_taken_for_a_late_one(run: Run, by: int) -> None:
+    incumbent = run.incumbent
+    put(run, **{run.metric: incumbent.value + by})
+    (run.path / str(incumbent.trial_id)).mkdir(exist_ok=True)
+    log = run.path / str(incumbent.trial_id) / "std.out"
+    for value, is_told in ((incumbent.value, True), (incumbent.value + by, False)):
+        with log.open("a") as file:
+            file.write(f"[tune-metric]: {json.dumps({run.time_attr: incumbent.resource, run.metric: value})}\n")
+        assert ("which its trial has never reported" in describe_run(run)) == is_told
+        assert ("had not received" in describe_run(run) or "what was better" in describe_run(run)) == (not is_told)
+
+
 def test_something_better_has_to_be_spoken_of(run: Run) -> None:
     worse = run.incumbent.value + (1 if run.do_minimize else -1)
     put(run, **{run.metric: worse})

@@ -44,7 +44,7 @@ from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import ResumeHint, telling_how_to_go_on
 from syne_hypersched.backends.shared.shares import gpus_of
-from syne_hypersched.checkpoints.room import NO_ROOM
+from syne_hypersched.checkpoints.room import UNWRITABLE
 from syne_hypersched.contract import Situation
 from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME
 from syne_hypersched.launch import Launcher, LaunchSpec
@@ -360,7 +360,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         try:
             trial.write_config()
         except OSError as error:
-            if error.errno not in NO_ROOM:  # else the launch waits for room
+            if error.errno not in UNWRITABLE:  # else the launch waits for room
                 raise
         self._fleet.start(trial, self.num_devices_per_trial, event)
         self._attention.starts(trial_id, trial.stdout_path)

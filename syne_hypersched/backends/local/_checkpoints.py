@@ -17,7 +17,7 @@ from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._usable import UsableReports
 from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, GenerationStore, Matched, Order
-from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, published_result, set_aside
+from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, set_aside
 from syne_hypersched.checkpoints.copying import CheckpointCopies
 from syne_hypersched.checkpoints.removal import CheckpointRemover
 from syne_hypersched.checkpoints.room import CheckpointRoom
@@ -79,7 +79,7 @@ class Checkpoints:
         self._best_value = math.inf
         #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
-        self.publisher = BestPublisher(self._on_published, self._is_live)
+        self.publisher = BestPublisher(self._on_published, self._is_live, folder_of)
         self.removal = CheckpointRemover(
             delete, folder_of, self._is_needed, self._may_trim, self.publisher.rest, self._on_removed
         )
@@ -155,7 +155,7 @@ class Checkpoints:
             self._measure(objective.metric, objective.do_minimize)
             self.usable.require(objective.metric, objective.time_attr)
             self.time_attr = self.time_attr or objective.time_attr
-            published = self.publisher.value(published_result(self.experiment) or {})
+            published = self.publisher.value(self.publisher.present(self.experiment) or {})
             self._best_value = math.inf if published is None else published
 
     # What the fleet tells.
@@ -289,7 +289,7 @@ class Checkpoints:
             Configurations by trial.
         """
         self.publisher.flush()
-        present = self.publisher.value(published_result(self.experiment) or {})
+        present = self.publisher.value(self.publisher.present(self.experiment) or {})
         for trial_id in self._received:
             best = self._best_received(trial_id, self._processes_of(trial_id))
             if best is not None and (present is None or best[0] < present):

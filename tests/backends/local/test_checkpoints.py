@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import subprocess
 import threading
 from types import SimpleNamespace
 
@@ -377,6 +380,32 @@ def test_a_trial_waits_for_room_for_the_checkpoint_with_which_it_begins(trials, 
     assert trials.until_ended(1) == Status.completed
     assert trials.epochs[1] == [3]
     trials.until(lambda: not checkpoints(trials).exists())
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Nothing can be made in a folder, nor removed from it."""
+    can_lock = os.geteuid() != 0 or shutil.which("chattr") is not None
+    lock, unlock = (["chmod", "u-w"], ["chmod", "u+w"]) if os.geteuid() else (["chattr", "+i"], ["chattr", "-i"])
+    if not can_lock or subprocess.run([*lock, folder], check=False, capture_output=True).returncode:
+        pytest.skip("the file system has no immutable folders")
+    try:
+        yield
+    finally:
+        subprocess.run([*unlock, folder], check=True)
+
+
+def test_a_trial_waits_while_a_user_has_locked_the_folder_of_the_experiment(trials, caplog):
+    trials.start(epochs=2)
+    assert trials.until_ended(0) == Status.completed
+    with locked(trials.folder):
+        trials.ids.append(trials.backend.start_trial({"epochs": 3}, checkpoint_trial_id=0).trial_id)
+        trials.epochs[1] = []
+        trials.until(lambda: "trials wait" in caplog.text)
+        assert trials.status[1] == Status.in_progress
+    assert trials.until_ended(1) == Status.completed
+    assert trials.epochs[1] == [3]
+    assert "starts without" not in caplog.text
 
 
 def test_what_a_dead_tuner_had_received_counts_for_a_scheduler_that_tells_the_backend_nothing(tmp_path):

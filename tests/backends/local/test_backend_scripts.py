@@ -22,7 +22,8 @@ def report(**values):
     print("[tune-metric]:", json.dumps(values), flush=True)
 """
 
-both = pytest.mark.parametrize("launch", ["warm", "cold"])
+#: tests/launch/ compares warm launches with cold ones.
+both = pytest.mark.parametrize("launch", ["warm", pytest.param("cold", marks=pytest.mark.slow)])
 
 
 def run(folder, script, wait_for, config=None, **options):

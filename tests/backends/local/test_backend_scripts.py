@@ -42,8 +42,8 @@ def run(folder, script, wait_for, config=None, **options):
     ("end", "status"),
     [
         ("", Status.completed),
-        ("sys.exit(0)", Status.completed),
-        ("sys.stdout.close()", Status.completed),
+        pytest.param("sys.exit(0)", Status.completed, marks=pytest.mark.slow),
+        pytest.param("sys.stdout.close()", Status.completed, marks=pytest.mark.slow),
         ("sys.stdout = None", Status.completed),
         ("os.close(1)", Status.completed),
         ("sys.stdout.write('lost'); os.close(1)", Status.failed),

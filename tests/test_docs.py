@@ -23,6 +23,8 @@ OF_FRAMEWORKS = ("boosting.md", "huggingface.md", "hyperparameter-search.md", "l
 PATH_OF_FRAMEWORKS = ROOT / "tests" / "integrations" / "path"
 #: Each trial costs a fork and a resume or two; so many show what a document is about.
 MOST_TRIALS = 3
+#: With it, each server of launches imports pandas, which takes longer than all else that most documents do.
+REPORTER = "from syne_tune import Reporter\n"
 NUM_TRIALS = re.compile(r"(?P<name>max_num_trials_started)=(?P<number>\d+)")
 LINK = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#]+)")
 
@@ -42,20 +44,26 @@ def program_of(text: str, folder: Path) -> str:
     return "\n".join(program)
 
 
-def has_more_trials(text: str) -> bool:
-    return any(int(found["number"]) > MOST_TRIALS for found in NUM_TRIALS.finditer(text))
+def is_shortened(text: str) -> bool:
+    """Whether the quick tests run a document in another way than a reader does."""
+    return REPORTER in text or any(int(found["number"]) > MOST_TRIALS for found in NUM_TRIALS.finditer(text))
 
 
 def test_there_are_documents():
     assert DOCUMENTS
 
 
-def run_document(document: Path, tmp_path: Path, forked: ForkedPython, most_trials: int) -> None:
-    """Runs the Python of a document, whose tunings start so many trials at most."""
-    program = program_of(document.read_text(), tmp_path)
+def shortened(text: str) -> str:
+    """A document with fewer trials, which report without pandas."""
+    text = NUM_TRIALS.sub(lambda found: f"{found['name']}={min(int(found['number']), MOST_TRIALS)}", text)
+    return text.replace(REPORTER, "from tests.reporter import Reporter\n")
+
+
+def run_document(document: Path, text: str, tmp_path: Path, forked: ForkedPython) -> None:
+    """Runs the Python of a document with this text."""
+    program = program_of(text, tmp_path)
     if not program:
         pytest.skip(f"{document.name} has no Python")
-    program = NUM_TRIALS.sub(lambda found: f"{found['name']}={min(int(found['number']), most_trials)}", program)
     script = tmp_path / "document.py"
     path = [ROOT, PATH_OF_FRAMEWORKS] if document.name in OF_FRAMEWORKS else [ROOT]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
@@ -80,13 +88,13 @@ def run_document(document: Path, tmp_path: Path, forked: ForkedPython, most_tria
     ids=name_of,
 )
 def test_python_of_a_document_runs(document, tmp_path, forked):
-    run_document(document, tmp_path, forked, MOST_TRIALS)
+    run_document(document, shortened(document.read_text()), tmp_path, forked)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if has_more_trials(path.read_text())], ids=name_of)
-def test_python_of_a_document_runs_with_all_its_trials(document, tmp_path, forked):
-    run_document(document, tmp_path, forked, sys.maxsize)
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if is_shortened(path.read_text())], ids=name_of)
+def test_python_of_a_document_runs_as_it_is(document, tmp_path, forked):
+    run_document(document, document.read_text(), tmp_path, forked)
 
 
 def unused_names(text: str) -> set[str]:

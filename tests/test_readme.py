@@ -22,7 +22,7 @@ READING = {"report", "explain", "replay", "verify"}
 EARLY = """
 class Early(Deadline):
     def __call__(self, status):
-        return super().__call__(status) or status.overall_metric_statistics.count >= 100
+        return super().__call__(status) or status.overall_metric_statistics.count >= 50
 """
 
 

@@ -81,7 +81,7 @@ def make_backend(kind, script):
 @pytest.mark.parametrize(
     ("kind", "callback"),
     [
-        ("cold", WaitForReports),
+        pytest.param("cold", WaitForReports, marks=pytest.mark.slow),
         ("function", WaitForReports),
         ("local", Journal),
         ("cold", lambda: LiveProgress(panel=False)),
@@ -146,7 +146,7 @@ def test_one_of_several_callbacks_waits(script):
     assert tuner.sleep_time == 30.0
 
 
-@pytest.mark.parametrize("sleep_time", [0, 0.01])
+@pytest.mark.parametrize("sleep_time", [pytest.param(0, marks=pytest.mark.slow), 0.01])
 def test_other_backends_sleep_as_before(sleep_time, script, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Syne Tune's backend leaves a file where it is made
     clocked = Clocked()

@@ -6,6 +6,7 @@ import pytest
 
 from syne_hypersched import ElasticLocalBackend
 from syne_hypersched.testing import BackendContract
+from tests.thoroughness import keep_only
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -31,13 +32,12 @@ class TestMoreDevices(BackendContract):
 
 
 # The others do not depend on it.
-for _name in [name for name in dir(BackendContract) if name.startswith("test_")]:
-    if _name not in (
-        "test_a_request_that_makes_no_sense_is_an_error",
-        "test_more_trials_than_devices_is_an_error",
-        "test_a_trial_trains_on_until_devices_are_free",
-    ):
-        setattr(TestMoreDevices, _name, None)
+keep_only(
+    TestMoreDevices,
+    "test_a_request_that_makes_no_sense_is_an_error",
+    "test_more_trials_than_devices_is_an_error",
+    "test_a_trial_trains_on_until_devices_are_free",
+)
 
 
 @pytest.mark.slow

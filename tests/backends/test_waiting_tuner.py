@@ -61,6 +61,9 @@ SCHEDULERS = {
     "pasha": lambda deadline_s: PASHA(SPACE, "loss", "epoch", MAX_T),
 }
 
+#: With real processes, one that knows the deadline and one that does not.
+QUICK = (("local", "adaptive"), ("local", "promotion"))
+
 
 def make_tuner(backend, scheduler, stop):
     return Tuner(
@@ -83,8 +86,14 @@ class DeadlineSoonAfter:
         return self._stops and self._is_set
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-@pytest.mark.parametrize("kind", ["local", "simulated", pytest.param("function", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(kind, name, marks=() if kind == "simulated" or (kind, name) in QUICK else pytest.mark.slow)
+        for kind in ("local", "simulated", "function")
+        for name in SCHEDULERS
+    ],
+)
 def test_it_ends_at_the_deadline(kind, name, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     backend, deadline_s = make_backend(kind, tmp_path)

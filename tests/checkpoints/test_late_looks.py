@@ -157,8 +157,14 @@ SEEDS = pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.sl
 
 
 @SEEDS
-@pytest.mark.parametrize("looks", [0.3, 1.0])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("looks", "order"),
+    [
+        pytest.param(looks, order, marks=() if looks == 0.3 or order == "save | save" else pytest.mark.slow)
+        for looks in (0.3, 1.0)
+        for order in ORDERS
+    ],
+)
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__)
 def test_what_is_taken_is_whole(tmp_path, monkeypatch, writer, order, looks, seed):
     monkeypatch.setattr(keeper_module, "QUIET_S", 600.0)  # nothing depends on how fast this machine is

@@ -139,12 +139,13 @@ def test_a_run_is_reported_and_verified_by_name_and_by_path(spelling, make_run, 
     def run_forked(*arguments, cwd):
         return forked.run(["-m", "syne_hypersched.cli", *arguments], cwd=cwd)
 
+    # One interpreter of its own is enough: each imports pandas.
     for name, run_it in (("small-run", partial(run, spelling)), (str(path), run_forked)):
         ended = run_it("report", name, "--num-trials", "2", "--figure", str(tmp_path / "run.png"), cwd="/")
         assert (ended.returncode, ended.stderr) == (0, "")
         assert "trials that did worse" in ended.stdout
         assert f"picture: {tmp_path / 'run.png'}" in ended.stdout
-        ended = run_it("verify", name, cwd="/")
+        ended = run_forked("verify", name, cwd="/")
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout.endswith("all rules hold\n")
 
@@ -183,7 +184,12 @@ def test_a_run_without_a_journal_cannot_be_resumed(make_run, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["report", "run"], ["verify", "run"], ["explain", "run"], ["replay", "run"], ["--help"], ["compare", "--help"]],
+    [
+        ["report", "run"],
+        *(pytest.param([name, "run"], marks=pytest.mark.slow) for name in ("verify", "explain", "replay")),
+        ["--help"],
+        pytest.param(["compare", "--help"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_reader_that_has_seen_enough_is_no_error(arguments, make_run, forked, tmp_path):
     make_run("run")

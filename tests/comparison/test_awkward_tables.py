@@ -46,7 +46,9 @@ def all_alike(values, random_state):
     values[:] = 0.5
 
 
-@pytest.mark.parametrize("change", [nan_reports, mostly_diverging, ties, all_alike])
+@pytest.mark.parametrize(
+    "change", [nan_reports, pytest.param(mostly_diverging, marks=pytest.mark.slow), ties, all_alike]
+)
 def test_both_directions_have_the_same_regrets_and_verdicts(tmp_path, change):
     regrets, verdicts = [], []
     for sign in (1, -1):

@@ -58,7 +58,7 @@ def test_a_line_ends_at_the_mean_regret_and_has_its_name_beside_it(small_study):
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({}, ["table-4dev-resnet50-1pct.png"]),
+        pytest.param({}, ["table-4dev-resnet50-1pct.png"], marks=pytest.mark.slow),
         ({"num_devices": (2, 4)}, ["overview.png", "table-2dev-resnet50-1pct.png", "table-4dev-resnet50-1pct.png"]),
         ({"preset": "scale", "num_devices": (2, 4)}, ["growth.png"]),
     ],

@@ -24,8 +24,8 @@ def study(random_state, shape, rivals, tables, seeds, noise, gain=0.0):
 
 #: Tables and seeds, rivals, deviations of the tables' effects, of the seeds' and of the rest.
 STUDIES = [
-    ((7, 12), 1, 1.0, 0.0, 1.0),
-    ((7, 12), 1, 0.0, 0.0, 1.0),
+    pytest.param((7, 12), 1, 1.0, 0.0, 1.0, marks=pytest.mark.slow),
+    pytest.param((7, 12), 1, 0.0, 0.0, 1.0, marks=pytest.mark.slow),
     ((7, 12), 1, 1.0, 1.0, 1.0),
     ((7, 8), 20, 0.5, 0.2, 1.0),
     ((14, 8), 10, 0.5, 0.2, 1.0),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.experiments import Run, check_run, holdings, load_run
+from tests.forked import ForkedPython
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAINING_SCRIPTS = EXAMPLES / "training_scripts"
@@ -67,18 +68,12 @@ def test_digits_are_tuned_by_stock_asha(tmp_path: Path, backend: str) -> None:
     assert f"best val_accuracy {run.incumbent.value:.4f}" in printed
 
 
-def test_checkpoint_example_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    script = [
-        sys.executable,
-        str(TRAINING_SCRIPTS / "checkpoint_example.py"),
-        "--learning_rate",
-        "0.1",
-        "--sleep_time",
-        "0",
-    ]
+def test_checkpoint_example_goes_on_from_its_checkpoint(tmp_path: Path, forked: ForkedPython) -> None:
+    script = [TRAINING_SCRIPTS / "checkpoint_example.py", "--learning_rate", "0.1", "--sleep_time", "0"]
 
     def losses(*arguments: str) -> list[float]:
-        done = subprocess.run([*script, *arguments], capture_output=True, text=True, check=True)
+        done = forked.run([*script, *arguments], tmp_path)
+        assert done.returncode == 0, done.stderr
         return [
             json.loads(line.partition(": ")[2])["loss"] for line in done.stdout.splitlines() if "tune-metric" in line
         ]

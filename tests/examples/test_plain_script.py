@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from syne_hypersched.experiments import Report, Run, check_run, load_run
-from tests.examples._scripts import EXAMPLES, TRAINING_SCRIPTS, load_script, run_alone
+from tests.examples._scripts import EXAMPLES, TRAINING_SCRIPTS, load_script
+from tests.forked import ForkedPython
 
 SCRIPT = TRAINING_SCRIPTS / "plain_script.py"
 
 
-def reports(*arguments: str) -> list[dict[str, Any]]:
-    done = run_alone("plain_script", "--learning_rate", "0.3", "--num_hidden", "16", *arguments)
+def reports(forked: ForkedPython, folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    done = forked.run([SCRIPT, "--learning_rate", "0.3", "--num_hidden", "16", *arguments], folder)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line.partition(": ")[2]) for line in done.stdout.splitlines() if "tune-metric" in line]
     return [{name: report[name] for name in ("epoch", "val_loss", "val_error")} for report in found]
@@ -35,13 +36,16 @@ def check_missing_reports(run: Run) -> None:
         last[report.trial_id] = report
 
 
-def test_goes_on_from_its_checkpoint_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    whole = reports("--epochs", "6")
+def test_goes_on_from_its_checkpoint_as_if_nothing_had_happened(tmp_path: Path, forked: ForkedPython) -> None:
+    def run(epochs: int, *arguments: str) -> list[dict[str, Any]]:
+        return reports(forked, tmp_path, "--epochs", str(epochs), *arguments)
+
+    whole = run(6)
     assert [report["epoch"] for report in whole] == [1, 2, 3, 4, 5, 6]
     assert whole[-1]["val_loss"] < 0.7 * whole[0]["val_loss"]
     checkpoint = ["--st_checkpoint_dir", str(tmp_path / "a folder")]
-    assert reports("--epochs", "4", *checkpoint) + reports("--epochs", "6", *checkpoint) == whole
-    assert reports("--epochs", "6", *checkpoint) == []
+    assert run(4, *checkpoint) + run(6, *checkpoint) == whole
+    assert run(6, *checkpoint) == []
 
 
 def test_gradients_are_those_of_the_loss() -> None:

@@ -15,7 +15,11 @@ from tests.integrations.tiny_llama import CONFIG, DATA
 skip_without("transformers", "accelerate")
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
-PRELOAD = ("syne_tune", "torch", "transformers.trainer", "accelerate", "syne_hypersched.integrations.huggingface")
+#: With the model, which each process would import otherwise.
+PRELOAD = (
+    "torch", "transformers.trainer", "transformers.models.llama.modeling_llama", "accelerate",
+    "syne_hypersched.integrations.huggingface",
+)  # fmt: skip
 
 #: A language model on a synthetic text, and what kills the process once in the middle of a save.
 SCRIPT = (

@@ -20,7 +20,7 @@ from syne_hypersched.records.events import read_events
 SCRIPT = """
 import argparse, json, os, time
 from pathlib import Path
-from syne_tune import Reporter
+from tests.reporter import Reporter
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)

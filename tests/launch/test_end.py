@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.thoroughness import repetitions
+
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 PRELOADED = """
@@ -45,7 +47,7 @@ def test_files_that_preloaded_modules_refer_to_are_written(preloading):
     assert [preloading.lines(name) for name in ("text", "binary")] == [["whole"], ["whole"]]
 
 
-@pytest.mark.parametrize("code", [0, 1, 7, 75, 255])
+@pytest.mark.parametrize("code", [*(pytest.param(code, marks=pytest.mark.slow) for code in (0, 1, 7)), 75, 255])
 def test_the_code_is_that_of_the_script(preloading, code):
     assert preloading.run([preloading.script(f"import sys; sys.exit({code})")]).exit_code == code
 
@@ -63,9 +65,10 @@ def test_threads_that_go_on_are_no_obstacle(preloading):
         print("end")
         """
     )
-    for _ in range(5):
+    number = repetitions(5, 2)
+    for _ in range(number):
         assert preloading.run([script]).exit_code == 0
-    assert preloading.lines("out0") == ["end"] * 5
+    assert preloading.lines("out0") == ["end"] * number
     assert preloading.lines("err0") == []
 
 
@@ -145,7 +148,7 @@ def test_what_spawned_processes_return_has_classes_of_the_script(make_launches):
     assert lines[-1] == "destroyed"
 
 
-@pytest.mark.parametrize("preload", [(), ("preloaded",)])
+@pytest.mark.parametrize("preload", [pytest.param((), marks=pytest.mark.slow), ("preloaded",)])
 def test_objects_of_a_script_are_destroyed_whatever_it_has_imported(make_launches, monkeypatch, preload):
     launches = make_launches(preload=preload)
     monkeypatch.setenv("PYTHONPATH", str(launches.folder))

@@ -110,9 +110,9 @@ def test_any_program_can_be_run(shared_launches):
     assert shared_launches.lines("out0") == ["a b|c|"]
 
 
-def test_a_program_ignores_no_signals_that_python_ignores(launches):
-    assert launches.run(["/bin/sh", "-c", "grep SigIgn /proc/self/status"], warm=False).exit_code == 0
-    ignored = int(launches.lines("out0")[0].split()[1], 16)
+def test_a_program_ignores_no_signals_that_python_ignores(shared_launches):
+    assert shared_launches.run(["/bin/sh", "-c", "grep SigIgn /proc/self/status"], warm=False).exit_code == 0
+    ignored = int(shared_launches.lines("out0")[0].split()[1], 16)
     assert not [signum for signum in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (signum - 1) & 1]
 
 
@@ -125,8 +125,8 @@ def test_two_forks_draw_different_numbers(make_launches):
     assert set(first.split()).isdisjoint(second.split())
 
 
-def test_a_script_may_use_multiprocessing(launches):
-    script = launches.script(
+def test_a_script_may_use_multiprocessing(shared_launches):
+    script = shared_launches.script(
         """
         import multiprocessing, sys
 
@@ -139,8 +139,8 @@ def test_a_script_may_use_multiprocessing(launches):
         """
     )
     for method in ("fork", "spawn"):
-        assert launches.run([script, method]).exit_code == 0, launches.lines("err0")
-    assert launches.lines("out0") == ["[1, 4, 9]"] * 2
+        assert shared_launches.run([script, method]).exit_code == 0, shared_launches.lines("err0")
+    assert shared_launches.lines("out0") == ["[1, 4, 9]"] * 2
 
 
 def test_a_package_that_fails_leaves_no_half_of_it_to_the_trials(make_launches, monkeypatch, caplog):
@@ -190,8 +190,8 @@ def wait_until_ready(launches, script_says="ready"):
 
 
 @WARM_AND_COLD
-def test_a_drain_that_is_honoured_needs_no_kill(launches, warm):
-    script = launches.script(
+def test_a_drain_that_is_honoured_needs_no_kill(shared_launches, warm):
+    script = shared_launches.script(
         """
         import signal, sys, time
         def leave(*_):
@@ -202,12 +202,12 @@ def test_a_drain_that_is_honoured_needs_no_kill(launches, warm):
         time.sleep(600)
         """
     )
-    launch = launches.launcher.launch(launches.spec([script], warm=warm))
-    wait_until_ready(launches)
-    launches.launcher.drain(launch, grace_s=30)
-    exit_ = launches.exit(launch)
+    launch = shared_launches.launcher.launch(shared_launches.spec([script], warm=warm))
+    wait_until_ready(shared_launches)
+    shared_launches.launcher.drain(launch, grace_s=30)
+    exit_ = shared_launches.exit(launch)
     assert (exit_.exit_code, exit_.drained, exit_.killed) == (0, True, False)
-    assert (launches.folder / "checkpoint").exists()
+    assert (shared_launches.folder / "checkpoint").exists()
 
 
 STUBBORN = """
@@ -216,19 +216,19 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 """
 
 
-def test_a_drain_that_is_ignored_ends_with_the_grace_period(launches):
-    script = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)")
-    launch = launches.launcher.launch(launches.spec([script]))
-    wait_until_ready(launches)
+def test_a_drain_that_is_ignored_ends_with_the_grace_period(shared_launches):
+    script = shared_launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)")
+    launch = shared_launches.launcher.launch(shared_launches.spec([script]))
+    wait_until_ready(shared_launches)
     asked = time.monotonic()
-    launches.launcher.drain(launch, grace_s=0.3)
-    exit_ = launches.exit(launch)
+    shared_launches.launcher.drain(launch, grace_s=0.3)
+    exit_ = shared_launches.exit(launch)
     assert (exit_.exit_code, exit_.drained, exit_.killed) == (-9, True, True)
-    assert launches.exit_times[launch] - asked >= 0.3
+    assert shared_launches.exit_times[launch] - asked >= 0.3
 
 
-def test_the_whole_process_tree_has_ended_before_the_exit_is_reported(launches):
-    script = launches.script(
+def test_the_whole_process_tree_has_ended_before_the_exit_is_reported(shared_launches):
+    script = shared_launches.script(
         STUBBORN
         + textwrap.dedent(
             """
@@ -255,21 +255,23 @@ def test_the_whole_process_tree_has_ended_before_the_exit_is_reported(launches):
         )
     )
     for seconds, drained in ((60, True), (0, False)):
-        pids_file = launches.folder / "pids"
+        pids_file = shared_launches.folder / "pids"
         pids_file.unlink(missing_ok=True)
-        (launches.folder / "out0").unlink(missing_ok=True)
-        launch = launches.launcher.launch(launches.spec([script, str(seconds)]))
+        (shared_launches.folder / "out0").unlink(missing_ok=True)
+        launch = shared_launches.launcher.launch(shared_launches.spec([script, str(seconds)]))
         if drained:
-            launches.wait_for(lambda: len(launches.lines("pids")) == 4)
-            launches.launcher.drain(launch, grace_s=0.1)
-        assert launches.exit(launch).drained is drained
+            shared_launches.wait_for(lambda: len(shared_launches.lines("pids")) == 4)
+            shared_launches.launcher.drain(launch, grace_s=0.1)
+        assert shared_launches.exit(launch).drained is drained
         # Children that had not written their pid yet would be found by the fixture.
-        assert not any(psutil.pid_exists(int(pid)) for pid in launches.lines("pids"))
+        assert not any(psutil.pid_exists(int(pid)) for pid in shared_launches.lines("pids"))
 
 
-def test_a_rank_that_dies_ends_the_others(launches):
-    script = launches.script("import os, sys, time\nif os.environ['RANK'] == '1':\n    sys.exit(5)\ntime.sleep(600)")
-    exit_ = launches.run([script], num_ranks=3)
+def test_a_rank_that_dies_ends_the_others(shared_launches):
+    script = shared_launches.script(
+        "import os, sys, time\nif os.environ['RANK'] == '1':\n    sys.exit(5)\ntime.sleep(600)"
+    )
+    exit_ = shared_launches.run([script], num_ranks=3)
     assert (exit_.first_failed, exit_.exit_code, exit_.killed, exit_.drained) == (1, 5, True, False)
 
 
@@ -295,15 +297,15 @@ def test_the_deadline_is_kept_whatever_the_tuner_does(launches, is_stubborn, gra
     assert launches.exit_times[launch] >= drain_at + grace_s * is_stubborn
 
 
-def test_a_second_drain_only_shortens_what_is_left(launches):
-    script = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)")
+def test_a_second_drain_only_shortens_what_is_left(shared_launches):
+    script = shared_launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)")
     for first_s, second_s in ((0.3, 600.0), (600.0, 0.3)):
-        (launches.folder / "out0").unlink(missing_ok=True)
-        launch = launches.launcher.launch(launches.spec([script]))
-        wait_until_ready(launches)
+        (shared_launches.folder / "out0").unlink(missing_ok=True)
+        launch = shared_launches.launcher.launch(shared_launches.spec([script]))
+        wait_until_ready(shared_launches)
         for grace_s in (first_s, second_s):
-            launches.launcher.drain(launch, grace_s=grace_s)
-        assert launches.exit(launch).killed
+            shared_launches.launcher.drain(launch, grace_s=grace_s)
+        assert shared_launches.exit(launch).killed
 
 
 def sleeper(launches):
@@ -314,26 +316,26 @@ def sleeper(launches):
     return launch
 
 
-def test_a_killed_supervisor_takes_its_launch_along(launches):
-    launch = sleeper(launches)
-    (pid,) = launches.launched[launch]
+def test_a_killed_supervisor_takes_its_launch_along(shared_launches):
+    launch = sleeper(shared_launches)
+    (pid,) = shared_launches.launched[launch]
     os.kill(psutil.Process(pid).ppid(), signal.SIGKILL)
-    exit_ = launches.exit(launch)
+    exit_ = shared_launches.exit(launch)
     assert exit_.lost
     assert "supervisor" in exit_.error
     assert not psutil.pid_exists(pid)
 
 
-def test_what_a_killed_supervisor_leaves_behind_is_ended(launches):
+def test_what_a_killed_supervisor_leaves_behind_is_ended(shared_launches):
     """A daemon of the script gets no signal when its parent dies. Its devices are not free before it is gone."""
-    script = launches.script(
+    script = shared_launches.script(
         STUBBORN + "if os.fork() == 0:\n    os.setsid()\n    print(os.getpid(), flush=True)\ntime.sleep(600)"
     )
-    launch = launches.launcher.launch(launches.spec([script]))
-    launches.wait_for(lambda: launch in launches.launched and launches.lines("out0"))
-    (rank,), daemon = launches.launched[launch], int(launches.lines("out0")[0])
+    launch = shared_launches.launcher.launch(shared_launches.spec([script]))
+    shared_launches.wait_for(lambda: launch in shared_launches.launched and shared_launches.lines("out0"))
+    (rank,), daemon = shared_launches.launched[launch], int(shared_launches.lines("out0")[0])
     os.kill(psutil.Process(rank).ppid(), signal.SIGKILL)
-    assert launches.exit(launch).lost
+    assert shared_launches.exit(launch).lost
     assert not psutil.pid_exists(daemon)
 
 
@@ -385,19 +387,19 @@ def test_a_launch_that_outlives_its_server_has_not_ended(tmp_path, wait_for, cap
         launcher.close()
 
 
-def test_ranks_die_with_their_supervisor_even_if_the_server_cannot_see_to_it(launches):
+def test_ranks_die_with_their_supervisor_even_if_the_server_cannot_see_to_it(shared_launches):
     """The kernel sends the signal. A server that is stopped, or killed at the same time, could not."""
-    launch = sleeper(launches)
-    (pid,) = launches.launched[launch]
+    launch = sleeper(shared_launches)
+    (pid,) = shared_launches.launched[launch]
     rank = psutil.Process(pid)
-    server = launches.launcher.server_pid
+    server = shared_launches.launcher.server_pid
     os.kill(server, signal.SIGSTOP)
     try:
         os.kill(rank.ppid(), signal.SIGKILL)
-        launches.wait_for(lambda: has_ended(rank))
+        shared_launches.wait_for(lambda: has_ended(rank))
     finally:
         os.kill(server, signal.SIGCONT)
-    assert launches.exit(launch).lost
+    assert shared_launches.exit(launch).lost
 
 
 def has_ended(process):

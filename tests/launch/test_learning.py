@@ -144,12 +144,17 @@ def test_what_only_a_later_launch_imports_is_learnt_from_it(learning, wait_for, 
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        (
+        pytest.param(
             "import threading\nthreading.Thread(target=time.sleep, args=(60,), daemon=True, name='mine').start()",
             "since it starts 1 thread(s) when it is imported (mine)",
+            marks=pytest.mark.slow,  # the test above has such a module, too
         ),
         ("import os\nos.environ.get('MY_FLAG')", "since it reads MY_FLAG when it is imported"),
-        ("import signal\nsignal.signal(signal.SIGUSR1, print)", "since it handles signals"),
+        pytest.param(
+            "import signal\nsignal.signal(signal.SIGUSR1, print)",
+            "since it handles signals",
+            marks=pytest.mark.slow,  # test_trial_import.py has all reasons
+        ),
     ],
 )
 def test_what_must_not_be_preloaded_is_found_out(learning, wait_for, caplog, source, why):

@@ -28,7 +28,14 @@ def test_a_script_inherits_no_file_descriptor(launches):
     assert sorted(launches.lines("out0")) == own
 
 
-@pytest.mark.parametrize("text", ["import os; os._exit(3)", "import sys; sys.exit('go away')", "import os; os.abort()"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os; os._exit(3)",
+        "import sys; sys.exit('go away')",
+        pytest.param("import os; os.abort()", marks=pytest.mark.slow),
+    ],
+)
 def test_a_module_that_ends_the_server_is_not_preloaded_again(make_launches, monkeypatch, caplog, text):
     launches = make_launches(preload=["fatal_module"])
     (launches.folder / "fatal_module.py").write_text(text)
@@ -71,7 +78,9 @@ def test_the_working_directory_of_the_tuner_is_not_searched(launches, shadowing_
     assert not (launches.folder / "executed").exists()
 
 
-@pytest.mark.parametrize("path", ["{folder}", ":/nowhere", "/nowhere:", ":"])
+@pytest.mark.parametrize(
+    "path", ["{folder}", *(pytest.param(path, marks=pytest.mark.slow) for path in (":/nowhere", "/nowhere:")), ":"]
+)
 def test_pythonpath_has_no_say_in_what_the_server_is_made_of(
     launches, shadowing_folder, monkeypatch, caplog, path, tmp_path_factory
 ):
@@ -103,11 +112,11 @@ def test_a_module_beside_the_script_is_the_one_that_it_imports(launches, caplog)
     ("variable", "value", "expected"),
     [
         ("PYTHONUNBUFFERED", "1", "True"),
-        ("PYTHONIOENCODING", "latin-1:replace", "iso8859-1 replace"),
-        ("PYTHONUTF8", "1", "1"),
-        ("PYTHONWARNINGS", "error", "error"),
+        pytest.param("PYTHONIOENCODING", "latin-1:replace", "iso8859-1 replace", marks=pytest.mark.slow),
+        pytest.param("PYTHONUTF8", "1", "1", marks=pytest.mark.slow),
+        pytest.param("PYTHONWARNINGS", "error", "error", marks=pytest.mark.slow),
         ("PYTHONHASHSEED", "3", "0"),
-        ("PYTHONDONTWRITEBYTECODE", "1", "True"),
+        pytest.param("PYTHONDONTWRITEBYTECODE", "1", "True", marks=pytest.mark.slow),
         ("PYTHONOPTIMIZE", "2", "2"),
         ("PYTHONPATH", "/some/where", "/some/where"),
         ("PYTHONDEVMODE", "1", "True"),

@@ -37,8 +37,18 @@ if __name__ == "__main__":
 """
 
 
-def test_torch_warm_on_one_device_and_on_two(make_launches):
-    launches = make_launches(preload=["torch"])
+@pytest.fixture(scope="module")
+def with_torch(make_module_launches):
+    """One server for all tests: it takes longer to import PyTorch than they do."""
+    return make_module_launches(["torch"])
+
+
+@pytest.fixture
+def launches(with_torch, tmp_path, wait_for):
+    return with_torch.of_test(tmp_path, wait_for)
+
+
+def test_torch_warm_on_one_device_and_on_two(launches):
     script = launches.script(SCRIPT)
     devices = find_devices(2, device_type="cpu")
     for held, expected in ((devices.names[:1], [0.0]), (devices.names, [2.0, 2.0])):
@@ -54,8 +64,7 @@ def test_torch_warm_on_one_device_and_on_two(make_launches):
         assert [int(threads) for threads, _ in said] == [len(rank.cores) for rank in ranks]
 
 
-def test_two_forks_draw_different_numbers(make_launches):
-    launches = make_launches(preload=["torch"])
+def test_two_forks_draw_different_numbers(launches):
     script = launches.script("import torch; print(torch.initial_seed(), torch.rand(1).item())")
     for _ in range(2):
         assert launches.run([script]).exit_code == 0, launches.lines("err0")
@@ -73,8 +82,7 @@ TORCHRUN = {
 }  # fmt: skip
 
 
-def test_ranks_of_a_tuner_that_torchrun_has_started_find_each_other(make_launches):
-    launches = make_launches(preload=["torch"])
+def test_ranks_of_a_tuner_that_torchrun_has_started_find_each_other(launches):
     script = launches.script(
         """
         import os

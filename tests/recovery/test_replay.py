@@ -110,7 +110,7 @@ def go_on(scheduler, loop, seconds=40):
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@pytest.mark.parametrize("fail_every", [0, 4])
+@pytest.mark.parametrize("fail_every", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_a_replayed_scheduler_is_where_the_journaled_one_was(name, fail_every):
     scheduler, loop = SCHEDULERS[name](), ElasticLoop("loss", "epoch", 5, 27, fail_every=fail_every)
     entries, _ = journal(scheduler, loop, 60)

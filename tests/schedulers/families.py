@@ -78,7 +78,7 @@ FAMILIES: dict[str, Callable[..., Any]] = {
 
 def on_real_backends(function: Any, local: Any) -> list[Any]:
     """Every scheduler with either backend of processes, as parameters; most of them run with the slow tests."""
-    quick = {("adaptive", local), ("published", function), ("promotion", function)}
+    quick = {("adaptive", local), ("promotion", function)}
     return [
         pytest.param(name, backend, marks=() if (name, backend) in quick else pytest.mark.slow)
         for name in FAMILIES

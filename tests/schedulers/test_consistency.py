@@ -190,7 +190,12 @@ def test_too_many_devices_end_the_tuning_at_its_start(kind, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "strategy"),
-    [("simulator", "adaptive"), ("simulator", "published"), ("local", "adaptive"), ("function", "published")],
+    [
+        ("simulator", "adaptive"),
+        ("simulator", "published"),
+        ("local", "adaptive"),
+        pytest.param("function", "published", marks=pytest.mark.slow),
+    ],
 )
 def test_one_number_is_enough(kind, strategy, tmp_path, caplog):
     """Once only the scheduler has the number, once only the stop criterion."""

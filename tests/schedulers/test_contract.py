@@ -40,6 +40,12 @@ class TestAdaptiveHyperSched(TestHyperSched):
     def make_scheduler(self, do_minimize=True, random_seed=0):
         return super().make_scheduler(do_minimize, random_seed, strategy="adaptive")
 
+    @pytest.mark.parametrize(
+        "seconds", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(7, marks=pytest.mark.slow), 25]
+    )
+    def test_a_stored_and_loaded_scheduler_goes_on_identically(self, seconds):
+        super().test_a_stored_and_loaded_scheduler_goes_on_identically(seconds)
+
 
 class TestASHA(SchedulerContract):
     type = "stopping"

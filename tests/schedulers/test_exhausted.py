@@ -216,7 +216,7 @@ class Whole(Interrupted):
 @pytest.mark.parametrize(
     "name",
     [
-        "promotion",
+        pytest.param("promotion", marks=pytest.mark.slow),
         "adaptive",
         pytest.param("pasha", marks=pytest.mark.slow),
         pytest.param("published", marks=pytest.mark.slow),

@@ -61,7 +61,9 @@ def test_the_model_is_the_default_where_a_hyperparameter_has_an_order(space: dic
     assert HyperSched(space, "loss", "epoch", searcher="random_search", **arguments).searcher == "random_search"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "bore" else ()) for name in NAMES]
+)
 def test_points_come_first_and_in_order(name: str) -> None:
     configs = play(make_searcher(name, SPACE, POINTS, SEED), 9)
     assert configs[:2] == POINTS

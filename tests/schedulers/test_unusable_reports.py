@@ -35,6 +35,8 @@ BAD = {
     "without a level": {"loss": 500.0},
     "nothing": {},
 }
+#: One that looks at the level alone, and one that looks at the metric and at times, are given all of them.
+QUICK = ("promotion", "adaptive")
 
 
 def with_bad(report):
@@ -48,8 +50,16 @@ def decisions(results):
     return list(zip(good.trial_id, good.epoch, good.st_decision, strict=True))
 
 
-@pytest.mark.parametrize("report", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "report"),
+    [
+        pytest.param(
+            name, BAD[kind], id=f"{name}-{kind}", marks=() if number < 2 or name in QUICK else pytest.mark.slow
+        )
+        for name in FAMILIES
+        for number, kind in enumerate(BAD)
+    ],
+)
 def test_it_is_left_out_and_the_rest_is_as_if_it_had_not_been_there(name, report, caplog):
     searchers, all_decisions, incumbents = [], [], []
     for curves in (Curves(), with_bad(report)):

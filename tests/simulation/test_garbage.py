@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+import textwrap
 
 import pytest
 from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, simulate
-from syne_hypersched.simulation._garbage import MOST_SKIPPED, RARE, YOUNG, rare_collections
+from syne_hypersched.simulation import _garbage
+from syne_hypersched.simulation._garbage import RARE, YOUNG, rare_collections
 from tests.backends.virtual.curves import RoundCurves
 
 
@@ -55,36 +59,55 @@ def test_a_simulation_makes_them_rare(thresholds):
     assert gc.get_threshold() == thresholds
 
 
-def is_old(found):
-    """Whether it is in the oldest generation, which has a million objects while tests run: not in the younger ones."""
-    young = [*gc.get_objects(generation=0), *gc.get_objects(generation=1)]
-    return gc.is_tracked(found) and not gc.get_freeze_count() and not any(each is found for each in young)
+#: A process with nothing but the module: a full collection would visit the million objects of all tests.
+ALONE = """
+import gc, importlib.util, sys
+
+spec = importlib.util.spec_from_file_location("garbage", sys.argv[1])
+garbage = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(garbage)
+gc.set_threshold(500, 7, 9)
+gc.collect()
+"""
 
 
-def test_what_is_new_is_taken_as_old_at_the_end_without_a_full_collection(thresholds):
-    gc.collect()
-    num_full = gc.get_stats()[2]["collections"]
-    for _ in range(MOST_SKIPPED):
-        with rare_collections():
+def run_alone(text):
+    command = [sys.executable, "-c", ALONE + textwrap.dedent(text), _garbage.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_new_is_taken_as_old_at_the_end_without_a_full_collection():
+    run_alone(
+        """
+        def is_old(found):
+            young = [*gc.get_objects(generation=0), *gc.get_objects(generation=1)]
+            return gc.is_tracked(found) and not gc.get_freeze_count() and not any(each is found for each in young)
+
+        num_full = gc.get_stats()[2]["collections"]
+        for _ in range(garbage.MOST_SKIPPED):
+            with garbage.rare_collections():
+                new = [[]]
+            assert is_old(new)
+        assert gc.get_stats()[2]["collections"] == num_full
+        with garbage.rare_collections():
+            new = [[]]
+        assert not is_old(new), "too many in turn"
+        gc.collect()
+        with garbage.rare_collections():
             new = [[]]
         assert is_old(new)
-    assert gc.get_stats()[2]["collections"] == num_full
-    with rare_collections():  # too many in turn
-        new = [[]]
-    assert not is_old(new)
-    gc.collect()
-    with rare_collections():
-        new = [[]]
-    assert is_old(new)
+        """
+    )
 
 
-def test_what_somebody_has_frozen_stays_so(thresholds):
-    gc.collect()
-    gc.freeze()
-    try:
+def test_what_somebody_has_frozen_stays_so():
+    run_alone(
+        """
+        gc.freeze()
         num_frozen = gc.get_freeze_count()
-        with rare_collections():
+        with garbage.rare_collections():
             pass
         assert gc.get_freeze_count() >= num_frozen > 0
-    finally:
-        gc.unfreeze()
+        """
+    )

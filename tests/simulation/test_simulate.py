@@ -36,7 +36,7 @@ from syne_hypersched import (
 from syne_hypersched.backends import Failures
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 from tests.backends.virtual.curves import RoundCurves
-from tests.thoroughness import examples
+from tests.thoroughness import repetitions
 
 SPACE = {"x": uniform(0, 1), "epoch_s": uniform(1, 3)}
 NUM_DEVICES = 6
@@ -94,7 +94,7 @@ def tuned(name, seed, deadline_s, **arguments):
     seconds=st.tuples(*[st.sampled_from([0.0, 0.25, 1.5])] * 4),
     failing=st.booleans(),
 )
-@settings(max_examples=examples(6), deadline=None)
+@settings(max_examples=repetitions(6, 3), deadline=None)
 def test_the_tuner_makes_the_same_decisions(name, seed, deadline_s, seconds, failing):
     with pytest.MonkeyPatch.context() as environment, tempfile.TemporaryDirectory() as name_of_folder:
         folder = Path(name_of_folder)

@@ -5,6 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.forked import ForkedPython
+
+
+@pytest.fixture(scope="session")
+def forked_torch() -> Iterator[ForkedPython]:
+    """Runs Python programs that need not import PyTorch anew."""
+    python = ForkedPython(["torch", "torch.distributed", "syne_hypersched.training", "psutil"])
+    yield python
+    python.close()
+
 
 @pytest.fixture(scope="session")
 def counting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:

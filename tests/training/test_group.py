@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
 from syne_hypersched.backends.machine.discovery import find_devices
 from syne_hypersched.backends.machine.environment import rank_environments
+from tests.forked import ForkedPython
 from tests.installed import skip_without
 
 skip_without("torch")
@@ -37,16 +37,10 @@ if group.rank == 0:
 """
 
 
-def test_ranks_meet_on_the_loopback_interface() -> None:
+def test_ranks_meet_on_the_loopback_interface(forked_torch: ForkedPython, tmp_path: Path) -> None:
     devices = find_devices(2, device_type="cpu")
     environments = [env for env, _ in rank_environments(devices, devices.names, True, os.environ)]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(environments)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    done = forked_torch.run(["-c", SCRIPT, json.dumps(environments)], tmp_path)
     assert done.returncode == 0, done.stderr
     ranks = json.loads(done.stdout)
     assert [(rank, num_ranks) for rank, num_ranks, _ in ranks] == [(0, 2), (1, 2)]

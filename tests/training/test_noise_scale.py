@@ -60,7 +60,7 @@ def measure(problem, steps, micro_batches, amp_scale=1.0, unscaled=False):
 @pytest.mark.parametrize(
     ("micro_batches", "amp_scale", "unscaled"),
     [
-        (1, 1.0, False),
+        pytest.param(1, 1.0, False, marks=pytest.mark.slow),
         pytest.param(2, 1.0, False, marks=pytest.mark.slow),
         pytest.param(8, 1.0, False, marks=pytest.mark.slow),
         pytest.param(1, 1024.0, False, marks=pytest.mark.slow),

@@ -115,7 +115,14 @@ TRACELESS = [reads_the_seed, draws_and_takes_it_back]
     "kind, draw",
     [*((kind, draw) for kind in (Sometimes, Whole) for draw in DRAWS), *((Sometimes, d) for d in TRACELESS)],
 )
-@pytest.mark.parametrize("indices", [set(range(NUM_SAMPLES)), {7, 33}, {39}], ids=["all", "two", "the last"])
+@pytest.mark.parametrize(
+    "indices",
+    [
+        pytest.param(set(range(NUM_SAMPLES)), id="all", marks=pytest.mark.slow),
+        pytest.param({7, 33}, id="two"),
+        pytest.param({39}, id="the last"),
+    ],
+)
 def test_it_depends_on_the_sample_and_the_epoch_alone(kind, draw, indices):
     random.seed(1)
     samples = SeededSamples(kind(draw, indices))  # goes on from epoch to epoch, as a process does

@@ -19,6 +19,7 @@ from syne_hypersched import ASHA, ElasticLocalBackend, ElasticPythonBackend
 from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.testing import BackendContract
+from tests.thoroughness import keep_only
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -54,9 +55,27 @@ def make_backend(function, config_space, num_devices=4, **options):
     )
 
 
+@pytest.mark.slow
 class TestElasticPythonBackend(BackendContract):
     def make_backend(self, folder):
         return make_backend(make_train(self.epoch_s), {"x": 1.0, "epochs": 1000}, self.num_devices)
+
+
+class TestInShort(BackendContract):
+    """What a function could do in other ways than a script. The backend for scripts keeps all of the contract."""
+
+    def make_backend(self, folder):
+        return make_backend(make_train(self.epoch_s), {"x": 1.0, "epochs": 1000}, self.num_devices)
+
+
+keep_only(
+    TestInShort,
+    "test_a_trial_reports_every_epoch_and_completes",
+    "test_a_resize_goes_unnoticed_but_for_the_devices",
+    "test_a_paused_trial_goes_on_where_it_was",
+    "test_a_paused_trial_may_be_resumed_at_once_with_another_config",
+    "test_the_backend_survives_dill",
+)
 
 
 @pytest.mark.slow
@@ -136,6 +155,7 @@ class ResizingASHA(ASHA):
         return decision
 
 
+@pytest.mark.slow  # tests/backends/local/test_backend.py does the same with scripts
 def test_trials_are_resized_and_promoted_under_the_stock_tuner(experiments):
     space = {"x": uniform(0, 1), "epochs": 27}
     scheduler = ResizingASHA(
@@ -159,8 +179,9 @@ def test_trials_are_resized_and_promoted_under_the_stock_tuner(experiments):
 NOTEBOOK = """
 import events  # a module of the user's that has the name of one of the backend's
 import sys
-from syne_tune import Reporter, StoppingCriterion, Tuner
+from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
+from tests.reporter import Reporter
 from syne_hypersched import ASHA, ElasticLocalBackend, ElasticPythonBackend
 
 SCALE = 10

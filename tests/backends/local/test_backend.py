@@ -28,6 +28,7 @@ from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, Pub
 from syne_hypersched._tables import read_csv
 from syne_hypersched.checkpoints import GenerationStore
 from syne_hypersched.experiments import check_run, load_run, read_events
+from tests.thoroughness import repetitions
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -140,7 +141,7 @@ def test_resizes_under_the_stock_tuner(script):
         exits = [event for event in events_of(backend) if event.event == "exit" and event.reason == "resize"]
         reported = status.overall_metric_statistics
         on = {numbers.get("st_num_devices") for numbers in (reported.min_metrics, reported.max_metrics)}
-        return status.wallclock_time >= (4 if len(exits) >= 2 and on == {1, 2} else 240)
+        return status.wallclock_time >= (2 if len(exits) >= 2 and on == {1, 2} else 240)
 
     tuner = run(backend, asha(ResizingASHA), has_resized, n_workers=3)
     assert_sound(tuner)
@@ -225,7 +226,7 @@ def test_promotion_loses_and_repeats_no_epoch(script, max_resource_attr):
     def has_promoted(status):
         """Scripts train on while a tuner is late, so that the number of evaluations says little on a busy machine."""
         resumed = {event.trial_id for event in events_of(backend) if event.event == "first_report" and event.launch}
-        return status.overall_metric_statistics.count >= 150 and len(resumed) >= 3
+        return status.overall_metric_statistics.count >= 60 and len(resumed) >= 3
 
     tuner = run(backend, promotion(max_resource_attr), has_promoted)
     assert_sound(tuner)
@@ -235,7 +236,7 @@ def test_promotion_loses_and_repeats_no_epoch(script, max_resource_attr):
 def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(script, wait_for):
     """A script that trains up to the milestone in its arguments, with a tuner that resumes it quickly."""
     backend = make_backend(script, time_attr="epoch")
-    for epochs in range(1, 30):
+    for epochs in range(1, repetitions(30, 10)):
         if epochs == 1:
             backend.start_trial({"epochs": 1})
         else:
@@ -247,7 +248,8 @@ def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(scr
 
 
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-@pytest.mark.parametrize("max_resource_attr", [pytest.param(None, marks=pytest.mark.slow), "epochs"])
+@pytest.mark.slow  # the stock backend runs a scheduler of this package in a quick test below, too
+@pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
 def test_promotion_on_the_stock_backend(script, max_resource_attr):
     """The stock backend kills a trial at once and drops its last reports, so epochs may be missing."""
     backend = LocalBackend(str(script), rotate_gpus=False)
@@ -436,7 +438,9 @@ def test_arguments_as_json(script, tmp_path, wait_for):
     backend.stop_all()
 
 
-@pytest.mark.parametrize("binary", [sys.executable, [sys.executable, "-B"], f"{sys.executable} -B"])
+@pytest.mark.parametrize(
+    "binary", [pytest.param(sys.executable, marks=pytest.mark.slow), [sys.executable, "-B"], f"{sys.executable} -B"]
+)
 def test_another_binary_is_launched_cold(script, binary, wait_for):
     backend = make_backend(script, binary=binary)
     assert backend.launch_mode == "cold"
@@ -449,7 +453,7 @@ def test_another_binary_is_launched_cold(script, binary, wait_for):
 def test_a_program_in_the_working_directory_is_found(tmp_path, monkeypatch, wait_for, name):
     text = {
         "train.sh": """#!/bin/sh\necho '[tune-metric]: {"loss": 2.0}'""",
-        "train.py": "from syne_tune import Reporter\nReporter()(loss=2.0)",
+        "train.py": """print('[tune-metric]: {"loss": 2.0}')""",
     }
     (tmp_path / name).write_text(text[name])
     (tmp_path / name).chmod(0o755)
@@ -467,7 +471,7 @@ def test_a_program_in_the_working_directory_is_found(tmp_path, monkeypatch, wait
 def test_a_trial_that_ends_before_it_can_be_asked_to_is_not_launched_again(tmp_path, wait_for, code, status):
     go, script = tmp_path / "go", tmp_path / "train.py"
     script.write_text(
-        f"import os, sys, time\nfrom syne_tune import Reporter\nReporter()(loss=2.0)\n"
+        f"import os, sys, time\nfrom tests.reporter import Reporter\nReporter()(loss=2.0)\n"
         f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\nsys.exit({code})\n"
     )
     backend = make_backend(script)
@@ -551,8 +555,8 @@ def test_a_tuning_keeps_few_checkpoints_and_best(script, strategy):
         backend.fetch_status_results = watched
         return scheduler, backend, run(backend, scheduler, Deadline(deadline_s, backend), save_tuner=False)
 
-    # On a machine that is busy with something else, six seconds may be over before there is anything to remove or keep.
-    for deadline_s in (6, 30, 120):
+    # On a busy machine, three seconds may be over before there is anything to remove or keep.
+    for deadline_s in (3, 30, 120):
         scheduler, backend, tuner = tune(deadline_s)
         events = read_events(tuner.tuner_path / "events.jsonl")
         gone = {event.trial_id: event for event in events if event.event == "remove_checkpoint"}
@@ -570,7 +574,7 @@ def test_a_tuning_keeps_few_checkpoints_and_best(script, strategy):
     assert (tuner.tuner_path / "best" / "checkpoint" / "epoch.json").exists()
 
 
-@pytest.mark.parametrize("do_minimize", [True, False])
+@pytest.mark.parametrize("do_minimize", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_the_best_checkpoint_of_a_scheduler_that_tells_the_backend_nothing(script, do_minimize):
     space = {"x": uniform(0, 1), "epochs": 4}
     points = [{"x": x} for x in (0.3, 0.1, 0.2, 0.7)]

@@ -156,7 +156,13 @@ def test_time_goes_on_over_a_resize_and_a_pause(make_backend, wait_for, kind, ti
     assert {report["st_num_devices"] for report in trial.reports} == {1, 2}
 
 
-@pytest.mark.parametrize(("kind", "mode"), both(("never loads",), ("counts anew",)))
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *both(("never loads",)),
+        *(pytest.param(kind, "counts anew", marks=pytest.mark.slow) for kind in ("local", "function")),
+    ],
+)
 def test_a_script_that_starts_from_the_beginning_gets_one_warning(make_backend, wait_for, caplog, kind, mode):
     backend = make_backend(kind, mode)
     trial = Watched(backend, wait_for)
@@ -253,7 +259,10 @@ SCHEDULERS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "name"), both(*((name,) for name in SCHEDULERS)))
+@pytest.mark.parametrize("kind", both())
+@pytest.mark.parametrize(
+    "name", [name if name == "ASHA" else pytest.param(name, marks=pytest.mark.slow) for name in SCHEDULERS]
+)
 def test_a_script_with_two_reports_for_each_epoch_breaks_no_rule(make_backend, kind, name):
     backend = make_backend(kind, "two splits", epochs=9)
     space = {"x": uniform(0, 1), "epochs": 9, "mode": "two splits"}
@@ -266,7 +275,7 @@ def test_a_script_with_two_reports_for_each_epoch_breaks_no_rule(make_backend, k
     assert check_run(run) == ()
 
 
-@pytest.mark.parametrize("kind", ["script", "function"])
+@pytest.mark.parametrize("kind", both())
 def test_names_of_a_report_that_are_the_tuner_s_own_change_nothing(make_backend, kind, caplog):
     """A script may report all of its arguments, for instance, of which one has such a name."""
     backend = make_backend(kind, "names", epochs=2)

@@ -22,7 +22,8 @@ def report(**values):
     print("[tune-metric]:", json.dumps(values), flush=True)
 """
 
-both = pytest.mark.parametrize("launch", ["warm", "cold"])
+#: tests/launch/ compares warm launches with cold ones.
+both = pytest.mark.parametrize("launch", ["warm", pytest.param("cold", marks=pytest.mark.slow)])
 
 
 def run(folder, script, wait_for, config=None, **options):
@@ -41,8 +42,8 @@ def run(folder, script, wait_for, config=None, **options):
     ("end", "status"),
     [
         ("", Status.completed),
-        ("sys.exit(0)", Status.completed),
-        ("sys.stdout.close()", Status.completed),
+        pytest.param("sys.exit(0)", Status.completed, marks=pytest.mark.slow),
+        pytest.param("sys.stdout.close()", Status.completed, marks=pytest.mark.slow),
         ("sys.stdout = None", Status.completed),
         ("os.close(1)", Status.completed),
         ("sys.stdout.write('lost'); os.close(1)", Status.failed),

@@ -234,7 +234,7 @@ def test_a_trial_of_a_second_experiment_with_the_same_name_starts_from_the_begin
     assert caplog.text.count("There are checkpoints of an earlier experiment") == 1
 
 
-@pytest.mark.parametrize("second", ["folder", "link"])
+@pytest.mark.parametrize("second", [pytest.param("folder", marks=pytest.mark.slow), "link"])
 def test_what_an_earlier_experiment_has_kept_of_a_link_is_no_error(make_trials, tmp_path, second):
     first = make_trials()
     outside = tmp_path / "disk"
@@ -352,7 +352,7 @@ def test_nothing_is_removed_while_it_is_copied_into_best(tmp_path, monkeypatch):
     assert (tmp_path / "best" / "checkpoint" / "weights").read_text() == "whole"
 
 
-@pytest.mark.parametrize("mode", ["", "in place"])
+@pytest.mark.parametrize("mode", [pytest.param("", marks=pytest.mark.slow), "in place"])
 def test_a_trial_that_begins_where_another_one_has_ended_is_no_failure(trials, mode, caplog):
     trials.start(epochs=2, mode=mode)
     assert trials.until_ended(0) == Status.completed

@@ -178,10 +178,34 @@ def test_new_processes_that_fail_cost_nothing(make_trials):
     assert not trials.events("drain", "retry")
 
 
-@pytest.mark.parametrize(
-    "end",
-    ["pause", *(pytest.param(end, marks=pytest.mark.slow) for end in ("newer wish", "stop", "deadline", "stop_all"))],
-)
+def test_a_pause_ends_a_preparation_and_a_process_that_is_lost_after_it_joined_is_launched_again(make_trials):
+    """The two tests below in one, with one import of PyTorch."""
+    trials = make_trials(retry_backoff_s=0.0)
+    trial = trials.start(hang_on_rank=1)
+    until_on(trials, 1)
+    trial.resize(2)
+    trials.wait_for(lambda: trials.events("prepare"))
+    (pid,) = trials.events("prepare")[0].details["pids"]
+    assert trials.backend._fleet.pool.num_free == 0, "devices that are prepared are held"
+    trials.backend.pause_trial(0)
+    trials.wait_for(lambda: trials.events("exit"))
+    assert trials.events("exit")[0].details["how"] == "drained"
+    assert not psutil.pid_exists(pid)
+
+    trial = trials.backend.resume_trial(0, {"hang_on_rank": -1})
+    trials.until(lambda: trials.reports[-1][ST_LAUNCH] == 1)  # the first launch may have had more to report
+    trial.resize(2)
+    until_on(trials, 2)
+    (pid,) = trials.events("prepare")[1].details["pids"]
+    os.kill(pid, signal.SIGKILL)
+    trials.until(lambda: trials.reports[-1][ST_LAUNCH] == 2)
+    assert trials.reports[-1][ST_NUM_DEVICES] == 2
+    assert trials.epochs[0] == list(range(1, len(trials.reports) + 1)), "nothing doubled, nothing lost"
+    assert len(trials.events("exit")) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["pause", "newer wish", "stop", "deadline", "stop_all"])
 def test_a_preparation_is_ended_cleanly(make_trials, end):
     trials = make_trials()
     trial = trials.start(hang_on_rank=1)
@@ -214,10 +238,8 @@ def test_a_preparation_is_ended_cleanly(make_trials, end):
     assert trials.epochs[0] == list(range(1, len(trials.reports) + 1))
 
 
-@pytest.mark.parametrize(
-    "victim",
-    ["rank 1", *(pytest.param(victim, marks=pytest.mark.slow) for victim in ("rank 0", "supervisor", "server"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["rank 1", "rank 0", "supervisor", "server"])
 def test_processes_that_are_lost_after_they_joined_are_launched_again(make_trials, victim):
     trials = make_trials(retry_backoff_s=0.0)
     trial = trials.start()

@@ -90,7 +90,7 @@ def make_trials(tmp_path, wait_for):
         assert check_devices(trials.events("launch", "exit"), trials.backend.devices.names) == ()
 
 
-@pytest.mark.parametrize("fault", ["exit", "kill"])
+@pytest.mark.parametrize("fault", [pytest.param("exit", marks=pytest.mark.slow), "kill"])
 def test_a_trial_that_fails_goes_on_from_its_checkpoint(make_trials, caplog, fault):
     trials = make_trials()
     trials.start(epochs=6, fault=fault, at=4, times=2)
@@ -127,7 +127,7 @@ def test_arguments_that_are_refused_are_not_tried_again(make_trials, caplog):
     assert "exit code 2 in launch 0 (its program seems to refuse its arguments)" in caplog.text
 
 
-@pytest.mark.parametrize("fault", ["exit", "kill"])
+@pytest.mark.parametrize("fault", ["exit", pytest.param("kill", marks=pytest.mark.slow)])
 def test_a_rank_that_dies_while_another_waits_for_it_restarts_the_trial(make_trials, fault):
     trials = make_trials(num_devices_per_trial=2)
     trials.start(epochs=6, fault=fault, at=4)
@@ -146,7 +146,7 @@ def until_drained_as_stalled(trials, number=0):
     state.policy = patient
 
 
-@pytest.mark.parametrize("fault", ["stall", "deaf"])
+@pytest.mark.parametrize("fault", [pytest.param("stall", marks=pytest.mark.slow), "deaf"])
 def test_a_trial_that_stalls_is_ended_and_goes_on(make_trials, caplog, fault):
     trials = make_trials(stall_timeout_s=600.0, grace_s=0.5)
     trials.start(epochs=6, fault=fault, at=4)
@@ -180,7 +180,7 @@ def test_a_trial_that_is_paused_while_it_stalls_is_paused(make_trials):
     assert trials.events("retry", "fail") == []
 
 
-@pytest.mark.parametrize("retries", [0, 2])
+@pytest.mark.parametrize("retries", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_trial_that_cannot_run_on_more_devices_goes_back_and_stays(make_trials, caplog, retries):
     trials = make_trials(retries=retries)
     trial = trials.start(fault="exit", at=-1, times=99, num_devices=2)

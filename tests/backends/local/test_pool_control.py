@@ -43,7 +43,9 @@ def test_a_file_gives_devices_back_and_takes_them_again(trials):
     assert trials.status == {0: "InProgress", 1: "InProgress"}
 
 
-@pytest.mark.parametrize("text", ["9", "no number", '{"devices": ["gpu7"]}'])
+@pytest.mark.parametrize(
+    "text", [*(pytest.param(text, marks=pytest.mark.slow) for text in ("9", "no number")), '{"devices": ["gpu7"]}']
+)
 def test_a_file_that_makes_no_sense_is_left_out_with_a_warning(trials, caplog, text):
     ask(trials, text)
     trials.until(lambda: trials.events("pool"))

@@ -94,8 +94,8 @@ def test_the_second_trial_starts_with_what_the_first_one_has_imported(tmp_path, 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site-packages"))
     (tmp_path / "model.py").write_text("import some_slow\n")
     (tmp_path / "train.py").write_text(
-        "import sys\nis_there = 'some_slow' in sys.modules\nimport model\nfrom syne_tune import Reporter\n"
-        "Reporter()(epoch=1, is_there=int(is_there))\n"
+        "import sys\nis_there = 'some_slow' in sys.modules\nimport model\n"
+        'print(\'[tune-metric]: {"epoch": 1, "is_there": %d}\' % is_there)\n'
     )
     backend = ElasticLocalBackend(tmp_path / "train.py", num_devices=1, device_type="cpu", share_devices=True)
     backend.set_path(str(tmp_path / "results"))

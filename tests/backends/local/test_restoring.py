@@ -47,7 +47,7 @@ def test_what_another_tuner_has_received_is_published_or_the_end_says_why_not(ma
         assert not second.events("unpublished")
 
 
-@pytest.mark.parametrize("launch", [-1, 0])
+@pytest.mark.parametrize("launch", [-1, pytest.param(0, marks=pytest.mark.slow)])
 def test_with_whose_checkpoint_a_trial_begins_is_not_forgotten(make_trials, launch):
     """The tuner has died while the trial waited for room, or after it was launched, before its first report."""
     first = make_trials()

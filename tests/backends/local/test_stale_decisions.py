@@ -104,7 +104,7 @@ def num_kept(table):
     ("scheduler", "backend"),
     [
         ("asha", "local"),
-        ("adaptive", "local"),
+        pytest.param("adaptive", "local", marks=pytest.mark.slow),
         pytest.param("pasha", "local", marks=pytest.mark.slow),
         pytest.param("published", "local", marks=pytest.mark.slow),
         pytest.param("asha", "function", marks=pytest.mark.slow),

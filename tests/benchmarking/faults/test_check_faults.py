@@ -9,7 +9,7 @@ import pytest
 from benchmarking.faults.check_faults import FAULTS, MAIN, RIGHT, check_with
 
 #: Those that are planted in every test run.
-FAST = ("writes_in_place", "does_not_load")
+FAST = ("does_not_load",)
 
 
 def found(fault, tmp_path):

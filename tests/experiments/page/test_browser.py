@@ -45,7 +45,7 @@ class OpenPage:
     """A page with what it has asked for, and what has gone wrong in it."""
 
     def __init__(self, page: Any, address: str, width: int = 1600, theme: str = "light") -> None:
-        self.page = page
+        self.page, self.address = page, address
         page.set_default_timeout(PATIENCE_MS)
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=theme)
@@ -89,38 +89,47 @@ class OpenPage:
         return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
 
-@pytest.fixture(scope="module")
-def tab(browser) -> Any:
-    """Opens one page after the other: Chromium has started a process, and has compiled the library of charts."""
-    return browser.new_page()
+class Tab:
+    """Opens one page after the other: Chromium has started a process, and has compiled the library of charts.
+
+    All files have one address: Chromium compiles the library, a second's work, for each address anew.
+    """
+
+    def __init__(self, page: Any, path: Path) -> None:
+        self._page, self._path = page, path
+        self._shown: OpenPage | None = None
+
+    def open(self, page: Path | str, **options: Any) -> OpenPage:
+        """Opens a file, or what a server has at an address."""
+        self.leave()
+        address = page
+        if isinstance(page, Path):
+            self._page.goto("about:blank")  # the page before is not loaded again
+            shutil.copyfile(page, self._path)
+            address = self._path.as_uri()
+        self._shown = OpenPage(self._page, address, **options)
+        return self._shown
+
+    def shows(self, opened: OpenPage | None) -> bool:
+        return opened is not None and opened is self._shown
+
+    def leave(self) -> None:
+        if self._shown is not None:
+            self._shown.leave()
+        self._shown = None
 
 
 @pytest.fixture(scope="module")
-def address_of(tab, tmp_path_factory) -> Any:
-    """Gives all files one address: Chromium compiles the library of charts, a second's work, for each address anew."""
-    path = tmp_path_factory.mktemp("opened") / "page.html"
-
-    def give_it(page: Path) -> str:
-        tab.goto("about:blank")  # the page before is not loaded again
-        shutil.copyfile(page, path)
-        return path.as_uri()
-
-    return give_it
+def tab(browser, tmp_path_factory) -> Iterator[Tab]:
+    tab = Tab(browser.new_page(), tmp_path_factory.mktemp("opened") / "page.html")
+    yield tab
+    tab.leave()
 
 
 @pytest.fixture
-def open_page(tab, address_of) -> Iterator[Any]:
-    opened: list[OpenPage] = []
-
-    def open_it(page: Path | str, **options: Any) -> OpenPage:
-        """Opens a file, or what a server has at an address."""
-        address = address_of(page) if isinstance(page, Path) else page
-        opened.append(OpenPage(tab, address, **options))
-        return opened[-1]
-
-    yield open_it
-    for one in opened:
-        one.leave()
+def open_page(tab) -> Iterator[Any]:
+    yield tab.open
+    tab.leave()
 
 
 @pytest.fixture(scope="module")
@@ -131,24 +140,25 @@ def file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared(browser, file) -> Iterator[OpenPage]:
+def shared() -> dict[str, OpenPage]:
     """One page of a file for the tests that leave it as it was, since Chromium takes a second to open it."""
-    opened = OpenPage(browser.new_page(), file.as_uri())
-    yield opened
-    opened.leave()
+    return {}
 
 
 @pytest.fixture
-def opened(shared) -> Iterator[OpenPage]:
-    yield shared
+def opened(tab, file, shared) -> Iterator[OpenPage]:
+    if not tab.shows(shared.get("page")):
+        shared["page"] = tab.open(file)
+    opened = shared["page"]
+    yield opened
     for field in ("#filter", "#decisions-filter"):
-        shared.page.fill(field, "")
-    shared.page.select_option("#devices-rows", "device")
-    shared.page.select_option("#metric-x", "time")
+        opened.page.fill(field, "")
+    opened.page.select_option("#devices-rows", "device")
+    opened.page.select_option("#metric-x", "time")
 
 
-def test_a_file_shows_the_run_and_asks_for_nothing(opened, file):
-    assert opened.requests == [file.as_uri()]
+def test_a_file_shows_the_run_and_asks_for_nothing(opened):
+    assert opened.requests == [opened.address]
     assert "Best accuracy 0.8: trial 0 at epoch 4" in opened.text("#headline")
     assert opened.page.locator("#trials-table tbody tr").count() == 4
     assert "grows from 1 to 3 devices: rank 1 of 1" in opened.text("#decisions-table")
@@ -221,11 +231,47 @@ def test_the_table_can_be_sorted_with_the_keyboard(opened):
     assert opened.page.locator("#trials-table th[aria-sort=ascending]").inner_text().startswith("width")
 
 
+def test_light_and_dark_can_be_chosen(opened):
+    theme = "document.documentElement.dataset.theme"
+    for chosen in ("dark", "light"):
+        opened.page.click("#theme")
+        assert opened.page.evaluate(theme) == chosen
+
+
+@pytest.mark.parametrize("chart", ["metric", pytest.param("rungs", marks=pytest.mark.slow)])
+def test_the_title_of_an_axis_does_not_lie_on_its_ticks(opened, chart):
+    opened.page.locator(f"#{chart}-chart").scroll_into_view_if_needed()
+    opened.page.wait_for_selector(f"#{chart}-chart .ytitle")
+    distance = """(chart) => {
+        const title = document.querySelector(`#${chart} .ytitle`).getBoundingClientRect();
+        const ticks = [...document.querySelectorAll(`#${chart} .ytick text`)];
+        return Math.min(...ticks.map((tick) => tick.getBoundingClientRect().left)) - title.right;
+    }"""
+    assert opened.page.evaluate(distance, f"{chart}-chart") >= 5
+
+
+def test_a_filter_that_is_half_written_says_so_and_hides_nothing(opened):
+    count = opened.page.locator("#trials-table tbody tr").count()
+    assert count > 1
+    for text, message in (
+        ("lr<", "“lr<” is not complete"),
+        ("lr < 0.1", "“<” is not complete"),
+        ("lr<fast", "“lr<fast” must compare with a number"),
+        ("rate>0", "There is no column “rate”"),
+    ):
+        opened.page.fill("#filter", text)
+        opened.shows("#filter-help", message)
+        if " " not in text:
+            assert opened.page.locator("#trials-table tbody tr").count() == count
+    opened.page.fill("#filter", "")
+    opened.shows("#filter-help", "Words that must all hold")
+
+
 @pytest.mark.parametrize(
     "width, theme",
     [
         (390, "dark"),
-        (1600, "light"),
+        pytest.param(1600, "light", marks=pytest.mark.slow),
         pytest.param(390, "light", marks=pytest.mark.slow),
         pytest.param(1600, "dark", marks=pytest.mark.slow),
     ],
@@ -238,13 +284,6 @@ def test_it_can_be_read_by_everybody(open_page, file, width, theme):
     sizes = f"{words}.map((one) => parseFloat(getComputedStyle(one).fontSize))"
     assert min(opened.page.evaluate(sizes)) >= 12
     assert opened.serious_faults() == []
-
-
-def test_light_and_dark_can_be_chosen(opened):
-    theme = "document.documentElement.dataset.theme"
-    for chosen in ("dark", "light"):
-        opened.page.click("#theme")
-        assert opened.page.evaluate(theme) == chosen
 
 
 def test_a_live_page_follows_the_run_and_asks_this_machine_alone(open_page, tmp_path):
@@ -318,35 +357,6 @@ def test_names_of_axes_do_not_run_into_each_other(open_page, tmp_path, width):
     assert max(box[1] for box in boxes) <= width
 
 
-@pytest.mark.parametrize("chart", ["metric", "rungs"])
-def test_the_title_of_an_axis_does_not_lie_on_its_ticks(opened, chart):
-    opened.page.locator(f"#{chart}-chart").scroll_into_view_if_needed()
-    opened.page.wait_for_selector(f"#{chart}-chart .ytitle")
-    distance = """(chart) => {
-        const title = document.querySelector(`#${chart} .ytitle`).getBoundingClientRect();
-        const ticks = [...document.querySelectorAll(`#${chart} .ytick text`)];
-        return Math.min(...ticks.map((tick) => tick.getBoundingClientRect().left)) - title.right;
-    }"""
-    assert opened.page.evaluate(distance, f"{chart}-chart") >= 5
-
-
-def test_a_filter_that_is_half_written_says_so_and_hides_nothing(opened):
-    count = opened.page.locator("#trials-table tbody tr").count()
-    assert count > 1
-    for text, message in (
-        ("lr<", "“lr<” is not complete"),
-        ("lr < 0.1", "“<” is not complete"),
-        ("lr<fast", "“lr<fast” must compare with a number"),
-        ("rate>0", "There is no column “rate”"),
-    ):
-        opened.page.fill("#filter", text)
-        opened.shows("#filter-help", message)
-        if " " not in text:
-            assert opened.page.locator("#trials-table tbody tr").count() == count
-    opened.page.fill("#filter", "")
-    opened.shows("#filter-help", "Words that must all hold")
-
-
 def cluster_run() -> ClusterRun:
     """Nine nodes with four devices each, one of which is lost."""
     run = ClusterRun(9, 4)
@@ -358,7 +368,9 @@ def cluster_run() -> ClusterRun:
     return run
 
 
-@pytest.mark.parametrize("text", ["דיוק", "\u202eafter an override\nand two\nlines\x1b[2J"])
+@pytest.mark.parametrize(
+    "text", [pytest.param("דיוק", marks=pytest.mark.slow), "\u202eafter an override\nand two\nlines\x1b[2J"]
+)
 def test_names_turn_nothing_round(open_page, tmp_path, text):
     write(tmp_path / "run", text)
     opened = open_page(write_page(tmp_path / "run"))

@@ -15,12 +15,12 @@ from tests.installed import skip_without
 skip_without("plotly")
 
 
-@pytest.fixture
-def run(tmp_path):
-    return write_example(tmp_path)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_example(tmp_path_factory.mktemp("run"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(run) -> Iterator[PageServer]:
     server = PageServer(RunReader(run.path))
     thread = threading.Thread(target=server.serve)

@@ -35,7 +35,13 @@ def make(kind, seed):
 
 @settings(max_examples=examples(8), deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(schedule=SCHEDULES, seed=st.integers(0, 9))
-@pytest.mark.parametrize("kind", ["uniform", "top_job", "goodput", "none", "published", *INSIDE])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("uniform", "goodput", "published", "asha"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("top_job", "none", "stopping", "pasha")),
+    ],
+)
 def test_whatever_comes_and_goes_no_rule_is_broken_and_nothing_is_planned_beyond_what_is_there(
     tmp_path_factory, kind, schedule, seed
 ):

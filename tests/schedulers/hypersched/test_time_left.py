@@ -225,8 +225,9 @@ class UntilClosed:
         return not self.scheduler.admission_open and len(self.scheduler.allocation) < 4
 
 
+@pytest.mark.slow  # the test below also resumes twice with later deadlines
 @pytest.mark.usefixtures("no_process_left")
-@pytest.mark.parametrize("strategy", ["published", pytest.param("adaptive", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strategy", ["published", "adaptive"])
 def test_a_resume_with_a_later_deadline_starts_new_trials(strategy, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
 

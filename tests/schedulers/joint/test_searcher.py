@@ -65,7 +65,7 @@ def test_it_finds_good_configurations_from_early_reports():
 
 
 def test_some_suggestions_are_random_for_ever():
-    configs = play(make(random_share=0.5), 120)[60:]
+    configs = play(make(random_share=0.5), 80)[40:]
     far = [config for config in configs if config["kind"] != "b"]
     assert 0.2 < len(far) / len(configs) < 0.55
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-#: After so many seconds, the destructor has probably returned; if not, the signal is sent once more.
+#: So many seconds after the hook, the destructor has probably returned; if not, the signal is sent once more.
 _PAUSE_S = 0.01
 
 
@@ -37,6 +38,8 @@ class ResentSignal:
         self._exception = exception
         self._prepare = prepare
         self._before: Callable[[UnraisableHookArgs], object] | None = None
+        #: Whether the main thread is in the hook.
+        self._is_hearing = False
 
     def begin(self) -> None:
         """Begins to look for the exception. Does nothing in another thread than the main one, or the second time."""
@@ -49,20 +52,31 @@ class ResentSignal:
             sys.unraisablehook, self._before = self._before, None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_before": None}  # another process has its own hook
+        return {**self.__dict__, "_before": None, "_is_hearing": False}  # another process has its own hook
 
     def _hear(self, unraisable: UnraisableHookArgs) -> object:
         main = threading.main_thread()
         if not issubclass(unraisable.exc_type, self._exception) or threading.current_thread() is not main:
             return (self._before or sys.__unraisablehook__)(unraisable)
-        self._prepare()
-        # Not here, where it would be swallowed, too.
-        timer = threading.Timer(_PAUSE_S, self._send)
-        timer.daemon = True
-        timer.start()
-        return None
+        # Not here, where it would be swallowed, too, as one that the user sends now.
+        thread = None
+        while True:
+            self._is_hearing = True
+            try:
+                self._prepare()
+                if thread is None or not thread.is_alive():
+                    thread = threading.Thread(target=self._send, name="resent signal", daemon=True)
+                    thread.start()
+            except self._exception:
+                continue
+            finally:
+                self._is_hearing = False
+            return None
 
     def _send(self) -> None:
+        while self._is_hearing:  # on a busy machine
+            time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_S)
         main = threading.main_thread().ident
         if main is not None:
             signal.pthread_kill(main, self._signum)

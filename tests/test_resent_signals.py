@@ -61,6 +61,46 @@ def test_an_exception_that_was_swallowed_is_raised_later(name, where):
     assert (process.stdout, process.stderr) == ("interrupted\nTrue\n", "")
 
 
+BUSY = """
+import gc, os, signal, sys, threading, time
+from syne_hypersched._resent_signals import ResentSignal
+
+start = threading.Thread.start
+
+def start_slowly(thread):
+    start(thread)
+    time.sleep(0.1)  # as on a busy machine
+    if sys.argv[1] == "again":
+        sys.argv[1] = ""
+        os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread.start = start_slowly
+resent = ResentSignal(signal.SIGINT, KeyboardInterrupt)
+resent.begin()
+
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)
+
+try:
+    Dying()
+    while True:
+        time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+    resent.end()
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("then", ["once", "again"])
+def test_the_hook_has_returned_before_the_signal_is_sent_again(then):
+    """One that comes in the hook is not lost, either."""
+    process = subprocess.run([sys.executable, "-c", BUSY, then], capture_output=True, text=True)
+    assert ("interrupted" in process.stdout, process.stderr) == (True, "")
+
+
 def test_other_exceptions_are_told_as_before_and_other_threads_change_nothing(monkeypatch):
     told = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)

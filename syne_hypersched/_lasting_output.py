@@ -44,9 +44,7 @@ class _Output:
             drop_output()  # else the next line that anybody prints ends the tuning
         if not self._has_warned:
             self._has_warned = True
-            logger.warning(
-                "The tuner's messages cannot be printed (%s); the tuning goes on.", error.strerror or error
-            )
+            logger.warning("The tuner's messages cannot be printed (%s); the tuning goes on.", error.strerror or error)
 
     def check(self) -> None:
         """Sees to it that what is printed next can be printed."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from syne_tune import Tuner
 
+from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.events import EventReader
@@ -74,6 +75,8 @@ def spent_time(name_or_path: str | Path, tuner: Tuner | None = None, time_passes
     FileNotFoundError, PermissionError, ValueError
         The experiment cannot be resumed, as in :func:`~syne_hypersched.resume_experiment`.
     """
+    if tuner is not None:
+        checks.instance("tuner", tuner, Tuner, "a syne_tune.Tuner or None")
     path = find_experiment(name_or_path)
     alive = last_alive(path / JOURNAL_DIRNAME / LOCK_FILENAME)
     segments = read_segments(str(path / JOURNAL_DIRNAME), Disk())

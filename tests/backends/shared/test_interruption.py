@@ -106,7 +106,8 @@ def by_default():
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt(), ValueError("a fault")])
 def test_a_termination_while_the_trials_end_waits_until_they_have(folder, caplog, signum, error):
     steps = []
-    with pytest.raises(SystemExit) as ended:  # noqa: PT012
+
+    def run():
         try:
             if error is not None:
                 raise error
@@ -115,6 +116,9 @@ def test_a_termination_while_the_trials_end_waits_until_they_have(folder, caplog
                 signal.raise_signal(signum)
                 signal.raise_signal(signum)
                 steps.append("they have ended")
+
+    with pytest.raises(SystemExit) as ended:
+        run()
     assert ended.value.code == 128 + signum
     assert steps == ["they have ended"]
     assert caplog.records[-1].getMessage() == "The tuning was terminated. To go on with it: hypersched resume run"
@@ -123,9 +127,13 @@ def test_a_termination_while_the_trials_end_waits_until_they_have(folder, caplog
 
 @pytest.mark.usefixtures("by_default")
 def test_a_termination_is_not_lost_where_the_end_fails(folder):
-    with pytest.raises(SystemExit) as ended, telling_how_to_go_on(folder):
-        signal.raise_signal(signal.SIGTERM)
-        raise OSError("no room")
+    def end():
+        with telling_how_to_go_on(folder):
+            signal.raise_signal(signal.SIGTERM)
+            raise OSError("no room")
+
+    with pytest.raises(SystemExit) as ended:
+        end()
     assert ended.value.code == 143
 
 

@@ -185,7 +185,7 @@ def test_members_of_a_table(name, value):
 
 @pytest.mark.parametrize("dataset", [[], {}, None, 3, "cifar", np.array([1, 2])])
 def test_a_data_set_without_that_name(dataset):
-    with pytest.raises((TypeError, ValueError), match=r"^dataset must be one of 'cifar10', "):
+    with pytest.raises(ValueError, match=r"^dataset must be one of 'cifar10', "):
         synthetic_nasbench201(dataset)
 
 
@@ -246,7 +246,7 @@ def test_a_replay_is_of_an_experiment_that_was_read(value):
 
 @pytest.mark.parametrize("value", ["my-run", None, 3, [1]])
 def test_costs_of_launches_are_of_what_they_held(value):
-    with pytest.raises(TypeError, match=r"^held must be what holdings returns, but "):
+    with pytest.raises(TypeError, match=r"held must be (one of )?what holdings returns, but got "):
         launch_costs_s([], value)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from syne_tune.config_space import choice
 
 from syne_hypersched.blackboxes._table import TableBlackbox
-from syne_hypersched.checks import one_of
+from syne_hypersched.checks import is_one_of
 
 OPERATIONS = ("avg_pool_3x3", "nor_conv_3x3", "skip_connect", "nor_conv_1x1", "none")
 """The five operations, named and ordered as in Syne Tune's blackbox ``nasbench201``."""
@@ -83,7 +83,9 @@ def synthetic_nasbench201(dataset: str) -> TableBlackbox:
     ValueError
         There is no such data set.
     """
-    return _table(one_of("dataset", dataset, tuple(_DATASETS)))
+    if not is_one_of(dataset, tuple(_DATASETS)):
+        raise ValueError(f"dataset must be one of {', '.join(map(repr, _DATASETS))}, but got {dataset!r}")
+    return _table(dataset)
 
 
 @cache

@@ -65,8 +65,8 @@ class ReplayScenario:
         checks.positive_seconds("deadline_s", self.deadline_s)
         if self.grace_period is not None:
             checks.number("grace_period", self.grace_period, "a positive number or None", above=0.0)
-        if self.kwargs is not None:
-            checks.instance("kwargs", self.kwargs, Mapping, "a dictionary or None")
+        if self.kwargs is not None and not isinstance(self.kwargs, Mapping):
+            raise TypeError(f"kwargs must be a dictionary or None, but got {self.kwargs!r}")
 
 
 def own_scheduler(known: RunCurves) -> tuple[str, float | None, dict[str, Any]] | None:

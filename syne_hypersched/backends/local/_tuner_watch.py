@@ -42,18 +42,28 @@ class TunerWatch:
         self._has_trials = has_trials
         self._run: FrameType | None = None
 
-    def begin(self) -> None:
+    def begin(self, num_devices: int, per_trial: int) -> None:
         """Watches the tuner that starts a trial in this thread, if it is one and is not watched yet.
 
         A full disk or a lost standard output will be no reason for it to end, whatever callbacks it has. Ctrl-C will be
         one, whatever it does.
+
+        Raises
+        ------
+        ValueError
+            The tuner has more workers than there can be trials on the devices.
         """
         run: FrameType | None = sys._getframe(1)
         while run is not None and run.f_code is not Tuner.run.__code__:
             run = run.f_back
         if run is not None and run is not self._run:
-            self._run = run
             tuner = run.f_locals["self"]
+            if tuner.n_workers > num_devices // per_trial:
+                raise ValueError(
+                    f"n_workers must be at most {num_devices // per_trial} with {num_devices} devices and {per_trial} "
+                    f"per trial, but got {tuner.n_workers!r}"
+                )
+            self._run = run
             store_safely_to_the_end(tuner)
             outlive_output(tuner)
             ctrl_c = ResentSignal(signal.SIGINT, KeyboardInterrupt)

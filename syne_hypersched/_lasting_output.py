@@ -26,13 +26,13 @@ def outlive_output(tuner: Any) -> None:
     messages = getattr(tuner, "output_logger", None)
     if not hasattr(messages, "__dict__"):
         return
-    output = _Output()
+    output = _LostOutput()
     for name in dir(messages):
         if name.startswith("print_") and not isinstance(vars(messages).get(name), _Message):
             setattr(messages, name, _Message(messages, name, output))
 
 
-class _Output:
+class _LostOutput:
     """Says once that messages cannot be printed."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class _Output:
 class _Message:
     """A method of the tuner's logger. It can be stored with the tuner."""
 
-    def __init__(self, messages: Any, name: str, output: _Output) -> None:
+    def __init__(self, messages: Any, name: str, output: _LostOutput) -> None:
         self._messages, self._name, self._output = messages, name, output
         #: A function that the logger had instead of the method of its class.
         self._own = vars(messages).get(name)

@@ -83,13 +83,8 @@ class ElasticRun:
         virtual_devices: int | None = None,
         reporter: Callable[..., None] | None = None,
     ) -> None:
-        seed = integer("seed", seed, -(2**63), 2**64 - 1, "as torch takes them")
-        keep = positive_integer("keep", keep)
-        if reporter is not None and not callable(reporter):
-            raise TypeError(f"reporter must be a function of the metrics, or None, but got {reporter!r}")
-        folder = None
-        if checkpoint_dir is not None:
-            folder = CheckpointFolder(path("checkpoint_dir", checkpoint_dir, "the path of a folder, or None"), keep)
+        seed, keep = integer("seed", seed, -(2**63), 2**64 - 1), positive_integer("keep", keep)
+        folder = None if checkpoint_dir is None else CheckpointFolder(path("checkpoint_dir", checkpoint_dir), keep)
         self._lifecycle = Lifecycle(folder, seed, checkpoint_every_s, virtual_devices, reporter)
 
     def __enter__(self) -> ElasticRun:

@@ -47,7 +47,8 @@ def test_torn_last_line_is_left_until_it_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        "not json", "[1, 2]", '"text"', '{"event": "launch"}', '{"time_s": 1}', '{"time_s": "x", "event": "launch"}', "",
+        "not json", "[1, 2]", '"text"', '{"event": "launch"}', '{"time_s": 1}', '{"time_s": "x", "event": "launch"}',
+        "",
         *(
             '{"time_s": 1, "event": "launch", ' + entry + "}"
             for entry in (

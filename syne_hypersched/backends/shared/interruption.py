@@ -15,7 +15,7 @@ from types import FrameType
 
 from syne_tune.util import experiment_path
 
-from syne_hypersched.filenames import JOURNAL_DIRNAME, SEGMENT
+from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, SEGMENT
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 #: costs little then to start it again with a journal.
 LONG_S = 600.0
 UNKNOWN_S = 300.0
+
+_NOT_BEGUN = "It had not begun: start it again."
 
 
 def how_to_go_on(folder: Path, can_resume: bool = True, in_notebook: bool = False) -> str:
@@ -39,13 +41,15 @@ def how_to_go_on(folder: Path, can_resume: bool = True, in_notebook: bool = Fals
     """
     if (folder / JOURNAL_DIRNAME).is_dir():
         if not _has_begun(folder / JOURNAL_DIRNAME):
-            return "It had not begun: start it again."
+            return _NOT_BEGUN
         name = _name(folder)
         how = f"resume_experiment({name!r})" if in_notebook else f"hypersched resume {shlex.quote(name)}"
         return f"To go on with it: {how}"
     results = f"Results are in {folder}."
     if not can_resume:
         return results
+    if not (folder / EVENTS_FILENAME).exists():  # it may have been to get a Journal
+        return _NOT_BEGUN
     return f"{results} It cannot be resumed, because no Journal was kept: next time Tuner(..., callbacks=[Journal()])"
 
 

@@ -29,6 +29,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     (tmp_path / "run" / "journal").mkdir(parents=True)
     (tmp_path / "run" / "journal" / "000000.jsonl").write_text("{}\n")
+    (tmp_path / "run" / "events.jsonl").write_text("{}\n")
     return tmp_path / "run"
 
 
@@ -88,6 +89,8 @@ def test_an_interruption_while_the_trials_end_says_it_as_well(folder):
 def test_an_experiment_that_had_not_begun_is_to_be_started_again(folder):
     (folder / "journal" / "000000.jsonl").write_text("")
     (folder / "journal" / "lock").write_text("held")
+    assert how_to_go_on(folder) == "It had not begun: start it again."
+    shutil.rmtree(folder)  # interrupted before its journal was made
     assert how_to_go_on(folder) == "It had not begun: start it again."
 
 

@@ -21,6 +21,7 @@ from syne_hypersched import (
 from syne_hypersched.blackboxes import (
     TableBlackbox,
     infer_domain,
+    learning_curve,
     load_digits,
     load_from_repository,
     read_table,
@@ -210,6 +211,17 @@ def test_noise_is_for_a_metric_of_a_table(name, value):
     arguments = {"table": load_digits(), "metric": "val_accuracy", "sd": 0.1, "true_metric": "true", name: value}
     with pytest.raises(TypeError, match=rf"^{name} must be "):
         with_noise(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("config", None), ("config", "a"), ("config", [1]), ("max_resource", "3"), ("seed", None), ("seed", 0.5)],
+)
+def test_a_curve_is_looked_up_by_a_configuration(name, value):
+    digits = load_digits()
+    arguments = {"config": digits.configurations[0], "elapsed_time_attr": "elapsed_s", name: value}
+    with pytest.raises(TypeError, match=rf"^{name} must be a"):
+        learning_curve(digits, **arguments)
 
 
 def test_noise_that_memory_cannot_hold():

@@ -74,7 +74,7 @@ class GradientNoiseScale:
         tensors = list(parameters) if is_iterable(parameters) else [None]
         if not all(isinstance(parameter, Tensor) for parameter in tensors):
             raise TypeError(f"parameters must be tensors, such as model.parameters(), but got {parameters!r}")
-        self._parameters = [parameter for parameter in tensors if parameter is not None and parameter.requires_grad]
+        self._parameters: list[Tensor] = [parameter for parameter in tensors if parameter.requires_grad]
         if not self._parameters:
             raise ValueError("parameters must contain one that requires a gradient, but got none")
         self._batch_size = batch_size

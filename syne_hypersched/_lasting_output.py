@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import inspect
 import logging
@@ -49,7 +50,7 @@ class _LostOutput:
     def check(self) -> None:
         """Sees to it that what is printed next can be printed."""
         try:
-            if sys.stdout is not None:
+            with contextlib.suppress(AttributeError, ValueError):  # an object that only writes, or a closed one
                 sys.stdout.flush()
         except OSError as error:
             self.fails(error)

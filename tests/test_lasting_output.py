@@ -74,6 +74,41 @@ def test_a_logger_without_attributes_is_left_alone(output_logger):
     outlive_output(SimpleNamespace())
 
 
+class Writes:
+    """A standard output that has nothing but this."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+@pytest.mark.parametrize("stdout", [None, Writes()])
+def test_an_output_that_cannot_be_flushed(monkeypatch, caplog, stdout):
+    messages = TunerLogger()
+    outlive_output(SimpleNamespace(output_logger=messages))
+    monkeypatch.setattr("sys.stdout", stdout)
+    messages.print_tuning_complete()
+    assert caplog.records == []
+
+
+def test_what_is_printed_next_at_the_end_can_be_printed(tmp_path, forked):
+    program = """
+import os, sys
+from types import SimpleNamespace
+from syne_tune.tuner_logger import TunerLogger
+from syne_hypersched._lasting_output import outlive_output
+
+messages = TunerLogger()
+outlive_output(SimpleNamespace(output_logger=messages))
+os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+messages.print_tuning_complete()
+print("the table of the tuner", flush=True)
+"""
+    ended = forked.run(["-c", program], cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 SCRIPT = """
 import argparse, json
 parser = argparse.ArgumentParser()

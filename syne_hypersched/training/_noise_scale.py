@@ -71,7 +71,7 @@ class GradientNoiseScale:
     ) -> None:
         batch_size = positive_integer("batch_size", batch_size)
         smoothing = number("smoothing", smoothing, "at least 0 and below 1", at_least=0, below=1)
-        tensors = list(parameters) if is_iterable(parameters) else [None]
+        tensors: list[Any] = list(parameters) if is_iterable(parameters) else [None]
         if not all(isinstance(parameter, Tensor) for parameter in tensors):
             raise TypeError(f"parameters must be tensors, such as model.parameters(), but got {parameters!r}")
         self._parameters: list[Tensor] = [parameter for parameter in tensors if parameter.requires_grad]

@@ -8,7 +8,6 @@ from typing import Any
 
 from syne_tune import Tuner
 
-from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.events import EventReader
@@ -75,8 +74,8 @@ def spent_time(name_or_path: str | Path, tuner: Tuner | None = None, time_passes
     FileNotFoundError, PermissionError, ValueError
         The experiment cannot be resumed, as in :func:`~syne_hypersched.resume_experiment`.
     """
-    if tuner is not None:
-        checks.instance("tuner", tuner, Tuner, "a syne_tune.Tuner or None")
+    if tuner is not None and not hasattr(tuner, "stop_criterion"):
+        raise TypeError(f"tuner must be a syne_tune.Tuner or None, but got {tuner!r}")
     path = find_experiment(name_or_path)
     alive = last_alive(path / JOURNAL_DIRNAME / LOCK_FILENAME)
     segments = read_segments(str(path / JOURNAL_DIRNAME), Disk())

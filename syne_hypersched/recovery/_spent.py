@@ -71,6 +71,8 @@ def spent_time(name_or_path: str | Path, tuner: Tuner | None = None, time_passes
 
     Raises
     ------
+    TypeError
+        ``tuner`` is none.
     FileNotFoundError, PermissionError, ValueError
         The experiment cannot be resumed, as in :func:`~syne_hypersched.resume_experiment`.
     """

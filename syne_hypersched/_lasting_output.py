@@ -75,6 +75,8 @@ class _Message:
             return method(*args, **kwargs)
         except OSError as error:
             self._output.fails(error)
+            if self._name == _END:
+                drop_output()
         finally:
             if self._name == _END:
                 self._output.check()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path, PurePosixPath
 
+from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
@@ -71,9 +72,9 @@ class CheckpointFolder:
     Raises
     ------
     ValueError
-        ``keep`` is below 1.
+        ``keep`` is below 1, or ``path`` is empty.
     TypeError
-        ``keep`` is not an integer.
+        ``keep`` is not an integer, or ``path`` no path.
     """
 
     def __init__(self, path: str | Path, keep: int = 2, disk: Disk | None = None) -> None:
@@ -82,7 +83,7 @@ class CheckpointFolder:
             raise TypeError(f"keep must be an integer, but got {keep!r}")
         if keep < 1:
             raise ValueError(f"keep must be at least 1, but got {keep!r}")
-        self.path = str(path)
+        self.path = str(checks.path("path", path, "the path of a folder"))
         self.keep = int(keep)
         self._disk = disk or Disk()
         #: Whether this process has made the folder durable.

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
+from syne_tune import Tuner
+from syne_tune.optimizer.scheduler import TrialScheduler
 from syne_tune.tuning_status import TuningStatus
 
 from syne_hypersched import checks
@@ -52,7 +54,7 @@ class Deadline:
     def __init__(
         self, deadline_s: float | None = None, trial_backend: Any = None, drain_s: float | None = None
     ) -> None:
-        if isinstance(trial_backend, (Real, type, Iterable)) or callable(trial_backend):
+        if isinstance(trial_backend, (Real, type, Iterable, Tuner, TrialScheduler)) or callable(trial_backend):
             raise TypeError(f"trial_backend must be the backend of the tuner, an object, but got {trial_backend!r}")
         self._trial_backend = trial_backend
         self._wished_drain_s = drain_s

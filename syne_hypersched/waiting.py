@@ -12,6 +12,7 @@ from syne_tune.tuning_status import TuningStatus
 
 from syne_hypersched import checks
 from syne_hypersched._first_use import check_has_begun_here
+from syne_hypersched._lasting_output import outlive_output
 from syne_hypersched._misplaced_reports import hint_of_misplaced_reports
 from syne_hypersched._short_table import shorten_table
 from syne_hypersched._storing import store_at_end, store_elsewhere, store_or_warn, store_safely
@@ -41,6 +42,7 @@ class Wait:
         check_has_begun_here(tuner)
         shorten_table(tuner)
         store_safely(tuner)
+        outlive_output(tuner)
         self._to_store = tuner
         if not hasattr(tuner.trial_backend, "wait_for_news"):
             return

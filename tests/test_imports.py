@@ -27,6 +27,7 @@ COMMON_GROUND = {
     "_file_lock": set(),
     "_first_use": set(),
     "_json_files": set(),
+    "_lasting_output": {"_console"},
     "_lazy": set(),
     "_log_tail": {"_report_lines"},
     "_metadata": {"_json_files"},
@@ -45,7 +46,7 @@ COMMON_GROUND = {
     "_view": {"_terminal_text"},
     "_terminal_text": set(),
     "_wording": {"_terminal_text"},
-    "checkpoint_folder": {"_disk", "filenames"},
+    "checkpoint_folder": {"_disk", "checks", "filenames"},
     "checks": set(),
     "contract": set(),
     "deadline": {"_moments", "checks"},
@@ -53,7 +54,16 @@ COMMON_GROUND = {
     "rungs": {"_sorted_floats", "checks"},
     "stability": set(),
     "variables": set(),
-    "waiting": {"_first_use", "_misplaced_reports", "_short_table", "_storing", "_view", "_wording", "checks"},
+    "waiting": {
+        "_first_use",
+        "_lasting_output",
+        "_misplaced_reports",
+        "_short_table",
+        "_storing",
+        "_view",
+        "_wording",
+        "checks",
+    },
 }
 #: The rooms, from the bottom to the top, and which others each may import.
 MAY_IMPORT = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from numbers import Real
+from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched.blackboxes._curve import plain_number
@@ -36,6 +37,32 @@ def check_members(
     for name, key in (("time_attr", time_attr), ("elapsed_time_attr", elapsed_time_attr)):
         if not isinstance(key, str) or not key:
             raise TypeError(f"{name} must be a name, but got {key!r}")
+
+
+def check_words(name: object, description: object, speed_up: object, metrics: Mapping[Any, object]) -> None:
+    """Checks the names of a table and of its metrics, and the type of its speed-ups.
+
+    Raises
+    ------
+    TypeError
+        One is of the wrong type; the message names it.
+    ValueError
+        A name is empty.
+    """
+    checks.text("name", name)
+    if not isinstance(description, str):
+        raise TypeError(f"description must be a text, but got {description!r}")
+    for metric in metrics:
+        checks.text("metrics", metric, "a dictionary whose keys are names")
+    if speed_up is not None and (
+        not isinstance(speed_up, Sequence)
+        or isinstance(speed_up, (str, bytes))
+        or not all(each is None or isinstance(each, Mapping) for each in speed_up)
+    ):
+        raise TypeError(
+            "speed_up must be a list with the speed-ups of each configuration by number of devices, such as "
+            f"[{{1: 1.0, 2: 1.8}}], or None, but got {speed_up!r:.200}"
+        )
 
 
 def checked_levels(levels: object, num_levels: int) -> tuple[int | float, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from syne_hypersched import checks
+
 LEAST_EPOCH_S = 1e-3
 """Seconds between two reports if the times of a blackbox (usually a surrogate) do not increase."""
 
@@ -72,9 +74,16 @@ def learning_curve(
 
     Raises
     ------
+    TypeError
+        ``config`` is no dictionary, ``max_resource`` no number or ``seed`` no integer.
     ValueError
         The blackbox has no such objective, no levels, or no time for this configuration.
     """
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config must be a dictionary, but got {config!r}")
+    if max_resource is not None and not checks.is_number(max_resource):
+        raise TypeError(f"max_resource must be a number or None, but got {max_resource!r}")
+    seed = checks.integer("seed", seed)
     if hasattr(blackbox, "learning_curve"):
         curve: LearningCurve = blackbox.learning_curve(config, max_resource=max_resource, seed=seed)
         return curve

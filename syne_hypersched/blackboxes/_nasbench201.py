@@ -25,6 +25,7 @@ import numpy as np
 from syne_tune.config_space import choice
 
 from syne_hypersched.blackboxes._table import TableBlackbox
+from syne_hypersched.checks import is_one_of
 
 OPERATIONS = ("avg_pool_3x3", "nor_conv_3x3", "skip_connect", "nor_conv_1x1", "none")
 """The five operations, named and ordered as in Syne Tune's blackbox ``nasbench201``."""
@@ -63,7 +64,6 @@ _DATASETS = {
 }
 
 
-@cache
 def synthetic_nasbench201(dataset: str) -> TableBlackbox:
     """The synthetic stand-in for NAS-Bench-201 (Dong and Yang, ICLR 2020); the module describes its curves.
 
@@ -83,8 +83,13 @@ def synthetic_nasbench201(dataset: str) -> TableBlackbox:
     ValueError
         There is no such data set.
     """
-    if dataset not in _DATASETS:
+    if not is_one_of(dataset, tuple(_DATASETS)):
         raise ValueError(f"dataset must be one of {', '.join(map(repr, _DATASETS))}, but got {dataset!r}")
+    return _table(dataset)
+
+
+@cache
+def _table(dataset: str) -> TableBlackbox:
     parameters = _DATASETS[dataset]
     # RandomState's stream is the same in every version of NumPy.
     random_state = np.random.RandomState(parameters.seed)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from syne_hypersched.blackboxes._table import TableBlackbox
-from syne_hypersched.checks import number, positive_integer
+from syne_hypersched.checks import instance, integer, number, text
+
+_MOST_SEEDS = 1_000_000
 
 
 def with_noise(table: TableBlackbox, metric: str, sd: float, true_metric: str, num_seeds: int = 16) -> TableBlackbox:
@@ -31,12 +33,15 @@ def with_noise(table: TableBlackbox, metric: str, sd: float, true_metric: str, n
     Raises
     ------
     TypeError
-        ``sd`` is no number, or ``num_seeds`` no integer.
+        ``table`` is no table, a name of a metric no text, ``sd`` no number, or ``num_seeds`` no integer.
     ValueError
-        The table has no such metric, or has one named ``true_metric``; ``sd`` is negative, or ``num_seeds`` below 1.
+        The table has no such metric, or has one named ``true_metric``; ``sd`` is negative, or ``num_seeds`` below 1
+        or beyond a million.
     """
+    instance("table", table, TableBlackbox, "a TableBlackbox")
+    metric, true_metric = text("metric", metric), text("true_metric", true_metric)
     number("sd", sd, at_least=0)
-    positive_integer("num_seeds", num_seeds)
+    integer("num_seeds", num_seeds, at_least=1, at_most=_MOST_SEEDS)
     if metric not in table.metrics or true_metric in table.metrics:
         raise ValueError(
             f"metric must be in the table and true_metric must not, but got {metric!r} and {true_metric!r}, and the "

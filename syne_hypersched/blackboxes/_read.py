@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from syne_hypersched import checks
 from syne_hypersched._tables import read_csv, read_texts
 from syne_hypersched.blackboxes._table import Lookup, TableBlackbox
 
@@ -79,7 +80,7 @@ def read_table(
         A column is missing or must have numbers but has not, a configuration has an epoch twice or not at all, times
         decrease or never rise, or a column without a name of its own in the arguments changes within a training.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     frame = _read(path)
     for column, value in (where or {}).items():
         _need(frame, [column], path)

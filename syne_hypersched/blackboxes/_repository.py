@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 
+from syne_hypersched import checks
 from syne_hypersched.blackboxes._table import TableBlackbox
 
 FOLDER_VARIABLE = "SYNE_HYPERSCHED_BLACKBOXES"
@@ -48,9 +49,14 @@ def load_from_repository(name: str, dataset: str | None = None, path: str | Path
         A library that Syne Tune needs for this is missing (extra ``benchmarks``).
     FileNotFoundError
         There is no local copy, and it cannot be downloaded; the message says what to do.
+    TypeError
+        ``name`` is no text, or ``path`` no path.
     ValueError
         There is no such blackbox or data set, or it is not a table of learning curves.
     """
+    checks.text("name", name)
+    if path is not None:
+        path = checks.folder("path", path)
     try:
         repository = importlib.import_module("syne_tune.blackbox_repository.repository")
         importlib.import_module("fastparquet")

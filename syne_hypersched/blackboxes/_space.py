@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from syne_tune.config_space import Categorical, Domain, choice, lograndint, loguniform, randint, uniform
 
+from syne_hypersched import checks
+
 MOST_CHOICES = 12
 """An integer column with at most this many different values becomes a choice among them."""
 
@@ -23,8 +25,23 @@ def infer_domain(values: Sequence[Any]) -> Domain:
     choice among the values that occur. Other integers become ``randint`` and other numbers ``uniform``, from the
     smallest to the largest value. If all are positive and span more than two powers of ten, they become ``lograndint``
     and ``loguniform``.
+
+    Raises
+    ------
+    TypeError
+        ``values`` is no list, or its values cannot be sorted, as lists or text beside numbers.
+    ValueError
+        It is empty.
     """
-    distinct = sorted(set(values))
+    if isinstance(values, (str, bytes, Mapping)) or not checks.is_iterable(values):
+        raise TypeError(f"values must be a list of the values of a column, but got {values!r}")
+    values = list(values)
+    try:
+        distinct = sorted(set(values))
+    except TypeError:
+        raise TypeError(f"values must be all text, all truth values or all numbers, but got {values!r:.200}") from None
+    if not distinct:
+        raise ValueError("values must have at least one value, but got none")
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct)
     is_integer = is_number and all(isinstance(value, int) for value in distinct)
     if not is_number or len(distinct) == 1 or (is_integer and len(distinct) <= MOST_CHOICES):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 from syne_tune.config_space import randint, uniform
 
+from syne_hypersched import checks
 from syne_hypersched._wording import counted
-from syne_hypersched.blackboxes._checks import check_members, checked_levels
+from syne_hypersched.blackboxes._checks import check_members, check_words, checked_levels
 from syne_hypersched.blackboxes._curve import LEAST_EPOCH_S, LearningCurve
 from syne_hypersched.blackboxes._space import UnitCube, infer_domain
-from syne_hypersched.checks import one_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -80,8 +80,10 @@ class TableBlackbox:
         is_synthetic: bool = False,
     ) -> None:
         check_members(configurations, metrics, configuration_space, time_attr, elapsed_time_attr)
-        one_of("lookup", lookup, get_args(Lookup))
-        self.name, self.description, self.is_synthetic, self.lookup = name, description, bool(is_synthetic), lookup
+        checks.one_of("lookup", lookup, get_args(Lookup))
+        check_words(name, description, speed_up, metrics)
+        is_synthetic = checks.truth("is_synthetic", is_synthetic)
+        self.name, self.description, self.is_synthetic, self.lookup = name, description, is_synthetic, lookup
         self.time_attr, self.elapsed_time_attr = time_attr, elapsed_time_attr
         self.configurations = [{key: _plain(value) for key, value in row.items()} for row in configurations]
         self._elapsed_s = _three_dimensional("elapsed_s", elapsed_s, len(self.configurations))

@@ -156,8 +156,8 @@ class Run:
         """The deadline in seconds after the start of the tuning, None if there was none."""
         # A stop criterion that takes the deadline of the scheduler says so only when the first trial has started.
         said = (event.details.get("deadline_s") for event in self.events if event.event in ("setup", "deadline"))
-        deadline_s = next((deadline_s for deadline_s in said if deadline_s is not None), None)
-        return None if deadline_s is None else float(deadline_s)
+        # What is no number is of a damaged line.
+        return next((float(deadline_s) for deadline_s in said if isinstance(deadline_s, (int, float))), None)
 
     @property
     def admission_closed_s(self) -> float | None:

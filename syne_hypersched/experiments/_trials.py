@@ -95,6 +95,7 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
         They are no reports, but for example the name of an experiment.
     """
     reports = checks.instances("reports", reports, Report, SEVERAL_REPORTS)
+    held = checks.instances("held", held, Holding, "what holdings returns")
     times_per_level_s: dict[Any, list[float]] = defaultdict(list)
     for earlier, later in _consecutive(reports):
         if earlier.worker_time_s is None or later.worker_time_s is None or later.resource <= earlier.resource:
@@ -255,6 +256,8 @@ def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str, c
         ``trials`` are not what :func:`trial_table` returns.
     """
     trials = checks.instances("trials", trials, TrialSummary, "what trial_table returns")
+    if columns is not None:
+        columns = checks.integer("columns", columns)
     header = (
         "trial",
         f"best {shown(metric)}",

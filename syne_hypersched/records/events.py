@@ -51,10 +51,12 @@ class Event:
         Raises
         ------
         ValueError
-            The line is not a JSON object with a number ``time_s`` and a string ``event``.
+            The line is not a JSON object with a number ``time_s`` and a string ``event``, or another entry is of the
+            wrong type, as in a damaged file.
         """
         try:
             values = json.loads(line)
+            _check_types(values)
             return cls(
                 time_s=float(values["time_s"]),
                 event=str(values["event"]),
@@ -66,8 +68,20 @@ class Event:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"a line must be a JSON object with a number 'time_s' and a string 'event', but is {line!r}"
+                "a line must be a JSON object with a number 'time_s' and a string 'event', and may have integers "
+                f"'trial_id' and 'launch', strings 'devices' and a string 'reason', but is {line!r}"
             ) from error
+
+
+def _check_types(values: Any) -> None:
+    for name in ("trial_id", "launch"):
+        if type(values.get(name, 0)) not in (int, type(None)):
+            raise TypeError(name)
+    if not isinstance(values.get("reason", ""), str):
+        raise TypeError("reason")
+    devices = values.get("devices", ())
+    if isinstance(devices, str) or not all(isinstance(device, str) for device in devices):
+        raise TypeError("devices")
 
 
 def describe_decision(event: Event) -> str:

@@ -71,9 +71,13 @@ def spent_time(name_or_path: str | Path, tuner: Tuner | None = None, time_passes
 
     Raises
     ------
+    TypeError
+        ``tuner`` is none.
     FileNotFoundError, PermissionError, ValueError
         The experiment cannot be resumed, as in :func:`~syne_hypersched.resume_experiment`.
     """
+    if tuner is not None and not hasattr(tuner, "stop_criterion"):
+        raise TypeError(f"tuner must be a syne_tune.Tuner or None, but got {tuner!r}")
     path = find_experiment(name_or_path)
     alive = last_alive(path / JOURNAL_DIRNAME / LOCK_FILENAME)
     segments = read_segments(str(path / JOURNAL_DIRNAME), Disk())

@@ -14,6 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from syne_hypersched import checks
 from syne_hypersched.experiments import Report, Run, holdings, launch_costs_s, run_metadata
 
 
@@ -117,10 +118,15 @@ def run_curves(run: Run, num_devices: int | None = None) -> RunCurves:
 
     Raises
     ------
+    TypeError
+        ``run`` is no experiment that was read, but for example its name, or ``num_devices`` is no integer.
     ValueError
-        The run has no report with a finite metric, or does not say how long trials trained or how many devices there
-        were.
+        ``num_devices`` is below 1, or the run has no report with a finite metric, or does not say how long trials
+        trained or how many devices there were.
     """
+    checks.instance("run", run, Run, "an experiment that load_run has read")
+    if num_devices is not None:
+        num_devices = checks.positive_integer("num_devices", num_devices)
     best = run.incumbent
     if best is None:
         raise ValueError(f"the run must have a report with a finite {run.metric!r}, but has none")

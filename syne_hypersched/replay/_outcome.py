@@ -11,12 +11,12 @@ from typing import Any
 
 from syne_tune.constants import ST_TUNER_TIME
 
-from syne_hypersched import schedulers
+from syne_hypersched import checks, schedulers
 from syne_hypersched.backends.virtual import LaunchCost
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.replay._extend import Supposition, extended
-from syne_hypersched.replay._scenarios import ReplayScenario, make_scheduler
+from syne_hypersched.replay._scenarios import KNOWN, ReplayScenario, make_scheduler
 from syne_hypersched.simulation import simulate
 
 _ELAPSED = "elapsed_s"
@@ -129,8 +129,10 @@ def replay_scenarios(known: RunCurves, scenarios: Iterable[ReplayScenario]) -> l
     Raises
     ------
     TypeError, ValueError
-        The scheduler refuses an argument of the scenario.
+        One is of another type, or the scheduler refuses an argument of the scenario.
     """
+    checks.instance("known", known, RunCurves, KNOWN)
+    scenarios = checks.instances("scenarios", scenarios, ReplayScenario, "a list of scenarios")
     suppositions: tuple[Supposition, Supposition] = ("flat", "hopeful")
     flat, hopeful = (CurvesBlackbox(known, supposition) for supposition in suppositions)
     return [_replay(known, scenario, flat, hopeful) for scenario in scenarios]

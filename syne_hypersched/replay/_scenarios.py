@@ -9,12 +9,15 @@ from typing import Any
 from syne_tune.config_space import choice, randint
 from syne_tune.optimizer.scheduler import TrialScheduler
 
+from syne_hypersched import checks
 from syne_hypersched._wording import seconds_text
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.schedulers import ASHA, PASHA, HyperSched
 
 NAMES = ("hypersched", "hypersched-published", "asha", "asha-promotion", "pasha", "to-the-end")
 """Schedulers by name; ``to-the-end`` trains every trial up to the highest level."""
+
+KNOWN = "what run_curves returns"
 
 AS_IT_WAS = "as it was"
 """Label of the scenario that is the run itself."""
@@ -41,6 +44,11 @@ class ReplayScenario:
         Level of the first rung; None leaves it to the scheduler.
     kwargs
         More arguments of the scheduler.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One is of another type, the scheduler is unknown, or a number is not positive.
     """
 
     label: str
@@ -49,6 +57,16 @@ class ReplayScenario:
     deadline_s: float
     grace_period: float | None = None
     kwargs: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        checks.text("label", self.label)
+        checks.one_of("scheduler", self.scheduler, NAMES)
+        checks.positive_integer("num_devices", self.num_devices)
+        checks.positive_seconds("deadline_s", self.deadline_s)
+        if self.grace_period is not None:
+            checks.number("grace_period", self.grace_period, "a positive number or None", above=0.0)
+        if self.kwargs is not None and not isinstance(self.kwargs, Mapping):
+            raise TypeError(f"kwargs must be a dictionary or None, but got {self.kwargs!r}")
 
 
 def own_scheduler(known: RunCurves) -> tuple[str, float | None, dict[str, Any]] | None:
@@ -88,9 +106,12 @@ def default_scenarios(
 
     Raises
     ------
+    TypeError
+        One is of another type.
     ValueError
         A scheduler is unknown.
     """
+    checks.instance("known", known, RunCurves, KNOWN)
     for name in schedulers or ():
         if name not in NAMES:
             raise ValueError(f"--schedulers must be among {', '.join(NAMES)}, but got {name!r}")
@@ -129,7 +150,13 @@ def brief_scenarios(known: RunCurves) -> list[ReplayScenario]:
     ----------
     known
         The run.
+
+    Raises
+    ------
+    TypeError
+        ``known`` is something else, for example an experiment.
     """
+    checks.instance("known", known, RunCurves, KNOWN)
     own = own_scheduler(known)
     if own is None:
         return []

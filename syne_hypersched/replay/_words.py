@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from syne_hypersched import checks
 from syne_hypersched._terminal_text import left, right, shown, width
 from syne_hypersched._wording import counted, metric_text, seconds_text
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.replay._outcome import Outcome
-from syne_hypersched.replay._scenarios import AS_IT_WAS
+from syne_hypersched.replay._scenarios import AS_IT_WAS, KNOWN
 
 _MOST_NAMED = 8
 
@@ -22,7 +23,13 @@ def describe_replay(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
         The run.
     outcomes
         The outcomes, ``as it was`` first if it is among them.
+
+    Raises
+    ------
+    TypeError
+        One is something else, for example an experiment.
     """
+    outcomes = _checked(known, outcomes)
     return "\n".join([*_facts(known), "", *_table(known, outcomes), "", *_sentences(known, outcomes)])
 
 
@@ -35,7 +42,13 @@ def describe_briefly(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
         The run.
     outcomes
         The outcomes, without the run as it was.
+
+    Raises
+    ------
+    TypeError
+        One is something else, for example an experiment.
     """
+    outcomes = _checked(known, outcomes)
     parts = []
     for outcome in outcomes:
         if outcome.winner is None:
@@ -48,6 +61,11 @@ def describe_briefly(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
             parts.append(f"{outcome.scenario.label}, it would have been lost ({_fate(known, outcome)})")
     text = "; ".join(parts)
     return f"replay: {text}" if text else ""
+
+
+def _checked(known: object, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    checks.instance("known", known, RunCurves, KNOWN)
+    return checks.instances("outcomes", outcomes, Outcome, "what replay_scenarios returns")
 
 
 def _facts(known: RunCurves) -> list[str]:

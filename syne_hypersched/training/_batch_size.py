@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, fit_throughput
 from syne_hypersched.allocation.window import QuantileWindow
-from syne_hypersched.checks import number, positive_integer
+from syne_hypersched.checks import instance, is_number, is_one_of, number, positive_integer
 
 LearningRateRule = Literal["adascale", "square_root", "linear"]
 
@@ -55,14 +55,20 @@ def learning_rate_factor(
 
     Raises
     ------
+    TypeError
+        A batch size or ``noise_scale`` is no number.
     ValueError
         The rule is unknown, a batch size is not above 0, or ``noise_scale`` is below 0.
     """
-    if rule not in LEARNING_RATE_RULES:
+    if not is_one_of(rule, LEARNING_RATE_RULES):
         raise ValueError(f"rule must be one of {', '.join(map(repr, LEARNING_RATE_RULES))}, but got {rule!r}")
     for name, size in (("batch_size", batch_size), ("initial_batch_size", initial_batch_size)):
+        if not is_number(size):
+            raise TypeError(f"{name} must be a number above 0, but got {size!r}")
         if not 0 < size < math.inf:
             raise ValueError(f"{name} must be above 0 and finite, but got {size!r}")
+    if noise_scale is not None and not is_number(noise_scale):
+        raise TypeError(f"noise_scale must be a number of at least 0 or None, but got {noise_scale!r}")
     if noise_scale is not None and not noise_scale >= 0:
         raise ValueError(f"noise_scale must be at least 0, but got {noise_scale!r}")
     scale = batch_size / initial_batch_size
@@ -156,7 +162,7 @@ class GoodputBatchSize:
     """
 
     def __init__(self, limits: BatchLimits) -> None:
-        self.limits = limits
+        self.limits = instance("limits", limits, BatchLimits, "BatchLimits of a batch")
         self._batch_size = limits.initial
         self._step_times_s: dict[BatchPlan, QuantileWindow] = {}
 

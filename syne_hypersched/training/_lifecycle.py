@@ -90,6 +90,8 @@ class Lifecycle:
         reporter: Callable[..., None] | None,
     ) -> None:
         leave_if_changed()
+        if reporter is not None and not callable(reporter):
+            raise TypeError(f"reporter must be a function of the metrics, or None, but got {reporter!r}")
         self._interruptions = Interruptions(checkpoint_every_s)
         self.group = ProcessGroup()
         self.resizer = Resizer(self.group)

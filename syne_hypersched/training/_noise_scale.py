@@ -27,7 +27,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from syne_hypersched.checks import number, positive_integer
+from syne_hypersched.checks import is_iterable, number, positive_integer
 
 
 class GradientNoiseScale:
@@ -71,7 +71,10 @@ class GradientNoiseScale:
     ) -> None:
         batch_size = positive_integer("batch_size", batch_size)
         smoothing = number("smoothing", smoothing, "at least 0 and below 1", at_least=0, below=1)
-        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        tensors: list[Any] = list(parameters) if is_iterable(parameters) else [None]
+        if not all(isinstance(parameter, Tensor) for parameter in tensors):
+            raise TypeError(f"parameters must be tensors, such as model.parameters(), but got {parameters!r}")
+        self._parameters: list[Tensor] = [parameter for parameter in tensors if parameter.requires_grad]
         if not self._parameters:
             raise ValueError("parameters must contain one that requires a gradient, but got none")
         self._batch_size = batch_size

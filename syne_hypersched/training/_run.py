@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from syne_hypersched.checkpoint_folder import CheckpointFolder
-from syne_hypersched.checks import integer, positive_integer
+from syne_hypersched.checks import integer, path, positive_integer
 from syne_hypersched.training._batching import Batching
 from syne_hypersched.training._lifecycle import Lifecycle
 from syne_hypersched.training._loader import ElasticLoader, make_loader
@@ -83,8 +83,8 @@ class ElasticRun:
         virtual_devices: int | None = None,
         reporter: Callable[..., None] | None = None,
     ) -> None:
-        seed, keep = integer("seed", seed), positive_integer("keep", keep)
-        folder = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir, keep)
+        seed, keep = integer("seed", seed, -(2**63), 2**64 - 1), positive_integer("keep", keep)
+        folder = None if checkpoint_dir is None else CheckpointFolder(path("checkpoint_dir", checkpoint_dir), keep)
         self._lifecycle = Lifecycle(folder, seed, checkpoint_every_s, virtual_devices, reporter)
 
     def __enter__(self) -> ElasticRun:

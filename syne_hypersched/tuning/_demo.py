@@ -38,7 +38,7 @@ def demo_job(deadline_s: float, devices: str | None = None, seed: int | None = N
     seed
         Seed of the scheduler.
     """
-    kind, count = parse_devices(devices or f"cpu:{max(2, len(os.sched_getaffinity(0)))}")
+    kind, count = parse_devices(f"cpu:{max(2, len(os.sched_getaffinity(0)))}" if devices is None else devices)
     return TuneJob(
         script=demo_script(),
         space=parse_space(_SPACE),

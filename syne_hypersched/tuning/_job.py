@@ -223,10 +223,12 @@ def parse_resource(text: str) -> tuple[str, float]:
 
     Raises
     ------
+    TypeError
+        It is no text.
     ValueError
         The text is something else, or the level is not a positive number.
     """
-    name, colon, level = text.rpartition(":")
+    name, colon, level = _written("--resource", text).rpartition(":")
     try:
         max_t = float(level) if colon and name else math.nan
     except ValueError:
@@ -251,10 +253,12 @@ def parse_duration(text: str, option: str = "--deadline") -> float:
 
     Raises
     ------
+    TypeError
+        It is no text.
     ValueError
         The text is none of these, or the time is not positive.
     """
-    spelled = text.strip().lower().replace(" ", "")
+    spelled = _written(option, text).strip().lower().replace(" ", "")
     seconds = math.nan
     if _DURATION.fullmatch(spelled):
         seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(spelled))
@@ -273,10 +277,12 @@ def parse_devices(text: str) -> tuple[DeviceKind, int | None]:
 
     Raises
     ------
+    TypeError
+        It is no text.
     ValueError
         The text is none of these, or the number is 0.
     """
-    found = _DEVICES.fullmatch(text.strip().lower())
+    found = _DEVICES.fullmatch(_written("--devices", text).strip().lower())
     count = None if found is None else found["number"] or found["count"]
     if found is None or (count is not None and int(count) < 1):
         raise ValueError(f"--devices must be all, a number, cpu, gpu, cpu:4 or gpu:2, but got {text!r}")
@@ -289,10 +295,12 @@ def parse_cluster_devices(text: str) -> tuple[str, int | None]:
 
     Raises
     ------
+    TypeError
+        It is no text.
     ValueError
         The text is none of these, or the number is 0.
     """
-    found = _CLUSTER_DEVICES.fullmatch(text.strip())
+    found = _CLUSTER_DEVICES.fullmatch(_written("--devices", text).strip())
     count = None if found is None else found["number"] or found["count"]
     if found is None or (count is not None and int(count) < 1):
         raise ValueError(
@@ -301,6 +309,12 @@ def parse_cluster_devices(text: str) -> tuple[str, int | None]:
         )
     name = found["name"] or "GPU"
     return "GPU" if name.lower() in ("gpu", "all") else name, None if count is None else int(count)
+
+
+def _written(option: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{option} must be a text, but got {text!r}")
+    return text
 
 
 def _known(option: str, name: str, choices: Iterable[str]) -> None:

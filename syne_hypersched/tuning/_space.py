@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched import checks
 from syne_hypersched.checks import is_number
 
 FORMS = (
@@ -104,11 +105,17 @@ def parse_space(texts: Sequence[str]) -> tuple[SpaceEntry, ...]:
     ------
     FileNotFoundError
         There is no such file.
+    TypeError
+        ``texts`` is no list of texts.
     ValueError
         A name or a domain is invalid, a name occurs twice, or nothing is to be searched; the message names it.
     """
+    if isinstance(texts, (str, bytes)) or not checks.is_iterable(texts):
+        raise TypeError(f'--space must be a list of texts, such as ["lr=log(1e-4,1e-1)"], but got {texts!r}')
     entries: list[SpaceEntry] = []
     for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f'--space must be a list of texts, such as ["lr=log(1e-4,1e-1)"], but has {text!r}')
         name, equals, domain = text.partition("=")
         if equals and _NAME.fullmatch(name.strip()):
             entries.append(parse_entry(name.strip(), domain))

@@ -42,6 +42,15 @@ def test_load_run_reads_what_tuner_and_backend_wrote(simulate: Callable[..., Pat
     assert run.admission_closed_s == next(report.time_s for report in run.reports if not report.admission_open)
 
 
+@pytest.mark.parametrize("damaged", ["soon", [], {}])
+def test_a_deadline_that_is_no_number_is_none(simulate: Callable[..., Path], damaged: object) -> None:
+    path = simulate(num_devices=3, deadline_s=20.0)
+    lines = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
+    lines = [line | {"deadline_s": damaged} if "deadline_s" in line else line for line in lines]
+    (path / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert load_run(path).deadline_s is None
+
+
 def test_run_of_a_stock_backend_has_no_events(simulate: Callable[..., Path]) -> None:
     path = simulate()
     (path / "events.jsonl").unlink()

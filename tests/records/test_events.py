@@ -46,8 +46,19 @@ def test_torn_last_line_is_left_until_it_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["not json", "[1, 2]", '"text"', '{"event": "launch"}', '{"time_s": 1}', '{"time_s": "x", "event": "launch"}', ""],
-)
+    [
+        "not json", "[1, 2]", '"text"', '{"event": "launch"}', '{"time_s": 1}', '{"time_s": "x", "event": "launch"}',
+        "",
+        *(
+            '{"time_s": 1, "event": "launch", ' + entry + "}"
+            for entry in (
+                '"trial_id": "x"', '"trial_id": []', '"trial_id": 1.5', '"trial_id": true', '"launch": []',
+                '"launch": {}', '"reason": null', '"reason": []', '"devices": null', '"devices": "cpu0"',
+                '"devices": [0]', '"devices": [[]]',
+            )
+        ),
+    ],
+)  # fmt: skip
 def test_whole_line_that_is_no_event_is_refused_with_its_number(tmp_path: Path, bad: str) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text(line() + bad + "\n" + line())

@@ -91,10 +91,11 @@ def test_sigterm_leaves_no_process_after_drain_s(experiments, begin):
 
 @pytest.fixture
 def handler():
-    """Restores the handler of SIGTERM after a test."""
-    before = signal.getsignal(signal.SIGTERM)
+    """Restores the handlers of SIGTERM and SIGHUP after a test."""
+    before = [(signum, signal.getsignal(signum)) for signum in (signal.SIGTERM, signal.SIGHUP)]
     yield
-    signal.signal(signal.SIGTERM, before)
+    for signum, was in before:
+        signal.signal(signum, was)
 
 
 @pytest.mark.usefixtures("handler")
@@ -109,6 +110,32 @@ def test_only_the_first_sigterm_counts():
     signal.raise_signal(signal.SIGTERM)
     termination.uninstall()
     signal.raise_signal(signal.SIGTERM)  # nor does one disturb the end
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_closed_terminal_ends_the_tuner_as_sigterm_does():
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    termination = Termination()
+    termination.install()
+    with pytest.raises(SystemExit) as ended:
+        signal.raise_signal(signal.SIGHUP)
+    assert ended.value.code == 128 + signal.SIGHUP
+    assert termination.has_come
+    signal.raise_signal(signal.SIGTERM)  # a service manager sends both
+    termination.uninstall()
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_hangup_that_nohup_ignores_stays_ignored():
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    termination = Termination()
+    termination.install()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    termination.uninstall()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 @pytest.mark.usefixtures("handler")

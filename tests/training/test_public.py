@@ -64,13 +64,49 @@ def test_help_explains_every_argument_in_place(kind):
         (lambda: training.ElasticRun(keep=1.5), "keep must be an integer, but got 1.5"),
         (lambda: training.ElasticRun(keep=True), "keep must be an integer, but got True"),
         (lambda: training.ElasticRun(seed="a"), "seed must be an integer, but got 'a'"),
+        (lambda: training.ElasticRun(3), "checkpoint_dir must be a path, but got 3"),
+        (lambda: training.ElasticRun(reporter="print"), "reporter must be a function of the metrics, or None, but got"),
         (lambda: training.CheckpointFolder("folder", keep=1.5), "keep must be an integer, but got 1.5"),
+        (
+            lambda: training.GradientNoiseScale("weights", 2),
+            "parameters must be tensors, such as model.parameters(), but",
+        ),
+        (
+            lambda: training.GradientNoiseScale(None, 2),
+            "parameters must be tensors, such as model.parameters(), but got",
+        ),
+        (
+            lambda: training.GradientNoiseScale([1], 2),
+            "parameters must be tensors, such as model.parameters(), but got",
+        ),
+        (lambda: training.GoodputBatchSize(None), "limits must be BatchLimits of a batch, but got None"),
+        (lambda: training.learning_rate_factor("linear", "8", 4), "batch_size must be a number above 0, but got '8'"),
+        (lambda: training.learning_rate_factor("linear", 8, None), "initial_batch_size must be a number above 0, but"),
+        (
+            lambda: training.learning_rate_factor("adascale", 8, 4, "x"),
+            "noise_scale must be a number of at least 0 or N",
+        ),
         (lambda: training.GradientNoiseScale([], batch_size=2.5), "batch_size must be an integer, but got 2.5"),
         (lambda: training.GradientNoiseScale([], 2, smoothing="x"), "smoothing must be at least 0 and below 1, but"),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_named(call, message):
     with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: training.ElasticRun(""), "checkpoint_dir must be a path, but got ''"),
+        (
+            lambda: training.ElasticRun(seed=2**64),
+            "seed must be from -9223372036854775808 to 18446744073709551615, but got",
+        ),
+    ],
+)
+def test_an_argument_out_of_range_is_named(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         call()
 
 

@@ -344,7 +344,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         if not self._stopwatch.is_running or not self._fleet.occupied():
             self._claim_devices()
         self._start_clock()
-        self._tuner_watch.begin()
+        self._tuner_watch.begin(len(self._fleet.pool), self.num_devices_per_trial)
         self._begin_pool_control()
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)

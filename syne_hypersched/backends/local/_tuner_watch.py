@@ -12,6 +12,7 @@ from typing import Any
 
 from syne_tune import Tuner
 
+from syne_hypersched._lasting_output import outlive_output
 from syne_hypersched._resent_signals import ResentSignal
 from syne_hypersched._storing import store_safely_to_the_end
 
@@ -41,17 +42,30 @@ class TunerWatch:
         self._has_trials = has_trials
         self._run: FrameType | None = None
 
-    def begin(self) -> None:
+    def begin(self, num_devices: int, per_trial: int) -> None:
         """Watches the tuner that starts a trial in this thread, if it is one and is not watched yet.
 
-        A full disk will be no reason for it to end, whatever callbacks it has. Ctrl-C will be one, whatever it does.
+        A full disk or a lost standard output will be no reason for it to end, whatever callbacks it has. Ctrl-C will be
+        one, whatever it does.
+
+        Raises
+        ------
+        ValueError
+            The tuner has more workers than there can be trials on the devices.
         """
         run: FrameType | None = sys._getframe(1)
         while run is not None and run.f_code is not Tuner.run.__code__:
             run = run.f_back
         if run is not None and run is not self._run:
+            tuner = run.f_locals["self"]
+            if tuner.n_workers > num_devices // per_trial:
+                raise ValueError(
+                    f"n_workers must be at most {num_devices // per_trial} with {num_devices} devices and {per_trial} "
+                    f"per trial, but got {tuner.n_workers!r}"
+                )
             self._run = run
-            store_safely_to_the_end(run.f_locals["self"])
+            store_safely_to_the_end(tuner)
+            outlive_output(tuner)
             ctrl_c = ResentSignal(signal.SIGINT, KeyboardInterrupt)
             ctrl_c.begin()
             threading.Thread(target=self._watch, args=(run, ctrl_c), name="syne-hypersched-watch", daemon=True).start()

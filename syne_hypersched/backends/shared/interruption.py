@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from syne_tune.util import experiment_path
 
-from syne_hypersched.filenames import JOURNAL_DIRNAME
+from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, SEGMENT
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +23,8 @@ logger = logging.getLogger(__name__)
 #: costs little then to start it again with a journal.
 LONG_S = 600.0
 UNKNOWN_S = 300.0
+
+_NOT_BEGUN = "It had not begun: start it again."
 
 
 def how_to_go_on(folder: Path, can_resume: bool = True, in_notebook: bool = False) -> str:
@@ -34,13 +40,22 @@ def how_to_go_on(folder: Path, can_resume: bool = True, in_notebook: bool = Fals
         Whether it is read in a notebook, where a call is at hand rather than a command.
     """
     if (folder / JOURNAL_DIRNAME).is_dir():
+        if not _has_begun(folder / JOURNAL_DIRNAME):
+            return _NOT_BEGUN
         name = _name(folder)
         how = f"resume_experiment({name!r})" if in_notebook else f"hypersched resume {shlex.quote(name)}"
         return f"To go on with it: {how}"
     results = f"Results are in {folder}."
     if not can_resume:
         return results
+    if not (folder / EVENTS_FILENAME).exists():  # it may have been to get a Journal
+        return _NOT_BEGUN
     return f"{results} It cannot be resumed, because no Journal was kept: next time Tuner(..., callbacks=[Journal()])"
+
+
+def _has_begun(journal: Path) -> bool:
+    with os.scandir(journal) as entries:
+        return any(SEGMENT.fullmatch(entry.name) and entry.stat().st_size for entry in entries)
 
 
 def _name(folder: Path) -> str:
@@ -55,6 +70,9 @@ def telling_how_to_go_on(folder: Path, can_resume: bool = True, grace_s: float =
     The tuner lets the interruption pass through. Python then prints a traceback, whose last line becomes the sentence;
     a notebook prints the sentence alone, since thirty lines of the tuner's traceback are of no help.
 
+    A SIGTERM or SIGHUP that comes meanwhile, and would end the process at once, waits until the end: the trials are
+    ending already, and ``best/`` is to be brought up to date. A Ctrl-C does not wait.
+
     Parameters
     ----------
     folder, can_resume
@@ -65,12 +83,43 @@ def telling_how_to_go_on(folder: Path, can_resume: bool = True, grace_s: float =
     interruption = sys.exc_info()[1]
     if isinstance(interruption, KeyboardInterrupt) and grace_s > 0:
         logger.warning("Interrupted: the trials have %g s to checkpoint and exit.", grace_s)
-    try:
-        yield
-    except KeyboardInterrupt as again:
-        _explain(again, folder, can_resume)
-        raise
-    _explain(interruption, folder, can_resume)
+    with _PostponedSignals() as postponed:
+        try:
+            yield
+        except KeyboardInterrupt as again:
+            _explain(again, folder, can_resume)
+            raise
+    if postponed.first is None or isinstance(interruption, SystemExit):
+        _explain(interruption, folder, can_resume)
+        return
+    termination = SystemExit(128 + postponed.first)
+    _explain(termination, folder, can_resume)
+    raise termination
+
+
+class _PostponedSignals:
+    """Notes a SIGTERM or SIGHUP, if it would end the process. Does nothing in another thread than the main one."""
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self._handled: list[signal.Signals] = []
+
+    def __enter__(self) -> _PostponedSignals:
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(signum) is signal.SIG_DFL:
+                    self._handled.append(signum)
+                    signal.signal(signum, self._note)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        for signum in self._handled:
+            signal.signal(signum, signal.SIG_DFL)
+        if error is not None and self.first is not None:
+            raise SystemExit(128 + self.first) from error
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.first = self.first or signum
 
 
 def _explain(interruption: BaseException | None, folder: Path, can_resume: bool) -> None:

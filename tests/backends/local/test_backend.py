@@ -393,8 +393,10 @@ def test_a_missing_metric_is_named_and_ends_nothing(script, caplog):
 
 
 def test_more_workers_than_devices_is_an_error(script):
-    with pytest.raises(ValueError, match="n_workers must be at most 2 with 2 devices"):
-        run(make_backend(script, 2), asha(), StoppingCriterion(max_wallclock_time=20), n_workers=3)
+    backend = make_backend(script, 2)
+    with pytest.raises(ValueError, match="n_workers must be at most 2 with 2 devices and 1 per trial, but got 3"):
+        run(backend, asha(), StoppingCriterion(max_wallclock_time=20), n_workers=3)
+    assert backend.busy_trial_ids() == []  # nothing was started
 
 
 def test_nothing_is_started_on_devices_that_are_promised(script):

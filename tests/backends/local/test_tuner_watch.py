@@ -104,9 +104,9 @@ def test_a_full_disk_does_not_end_a_tuner_with_nothing_but_its_own_callback(tmp_
 def test_a_backend_that_no_tuner_drives_is_not_watched():
     watch = TunerWatch(lambda: None, lambda: True)
     before = threading.active_count()
-    watch.begin()
+    watch.begin(2, 1)
     assert threading.active_count() == before
-    dill.loads(dill.dumps(watch)).begin()
+    dill.loads(dill.dumps(watch)).begin(2, 1)
 
 
 @pytest.mark.parametrize("raises", [False, True])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
+import threading
 import traceback
 
 import dill
@@ -25,6 +28,8 @@ IN_NOTEBOOK = "The tuning was interrupted. To go on with it: resume_experiment('
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     (tmp_path / "run" / "journal").mkdir(parents=True)
+    (tmp_path / "run" / "journal" / "000000.jsonl").write_text("{}\n")
+    (tmp_path / "run" / "events.jsonl").write_text("{}\n")
     return tmp_path / "run"
 
 
@@ -58,7 +63,7 @@ def test_an_experiment_is_named_as_it_can_be_found(folder, tmp_path, monkeypatch
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "elsewhere"))
     assert how_to_go_on(folder) == f"To go on with it: hypersched resume {folder}"
     assert how_to_go_on(folder, in_notebook=True) == f"To go on with it: resume_experiment({str(folder)!r})"
-    (folder / "journal").rmdir()
+    shutil.rmtree(folder / "journal")
     assert how_to_go_on(folder, can_resume=False) == f"Results are in {folder}."
     assert "It cannot be resumed, because no Journal was kept" in how_to_go_on(folder)
 
@@ -79,6 +84,79 @@ def test_an_interruption_while_the_trials_end_says_it_as_well(folder):
     with pytest.raises(KeyboardInterrupt) as raised, telling_how_to_go_on(folder):
         raise KeyboardInterrupt
     assert raised.value._render_traceback_() == [f"KeyboardInterrupt: {IN_NOTEBOOK}"]
+
+
+def test_an_experiment_that_had_not_begun_is_to_be_started_again(folder):
+    (folder / "journal" / "000000.jsonl").write_text("")
+    (folder / "journal" / "lock").write_text("held")
+    assert how_to_go_on(folder) == "It had not begun: start it again."
+    shutil.rmtree(folder)  # interrupted before its journal was made
+    assert how_to_go_on(folder) == "It had not begun: start it again."
+
+
+@pytest.fixture
+def by_default():
+    """SIGTERM and SIGHUP end this process, as they do unless it was started by nohup."""
+    signums = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(signum, signal.SIG_DFL) for signum in signums]
+    yield
+    for signum, handler in zip(signums, before, strict=True):
+        signal.signal(signum, handler)
+
+
+@pytest.mark.usefixtures("by_default")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt(), ValueError("a fault")])
+def test_a_termination_while_the_trials_end_waits_until_they_have(folder, caplog, signum, error):
+    steps = []
+
+    def run():
+        try:
+            if error is not None:
+                raise error
+        finally:
+            with telling_how_to_go_on(folder):
+                signal.raise_signal(signum)
+                signal.raise_signal(signum)
+                steps.append("they have ended")
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 128 + signum
+    assert steps == ["they have ended"]
+    assert caplog.records[-1].getMessage() == "The tuning was terminated. To go on with it: hypersched resume run"
+    assert signal.getsignal(signum) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("by_default")
+def test_a_termination_is_not_lost_where_the_end_fails(folder):
+    def end():
+        with telling_how_to_go_on(folder):
+            signal.raise_signal(signal.SIGTERM)
+            raise OSError("no room")
+
+    with pytest.raises(SystemExit) as ended:
+        end()
+    assert ended.value.code == 143
+
+
+@pytest.mark.usefixtures("by_default")
+def test_signals_that_the_user_handles_or_another_thread_gets_are_left_alone(folder):
+    seen = []
+    signal.signal(signal.SIGTERM, lambda signum, frame: seen.append(signum))
+    with telling_how_to_go_on(folder):
+        signal.raise_signal(signal.SIGTERM)
+    assert seen == [signal.SIGTERM]
+    during = []
+
+    def end():
+        with telling_how_to_go_on(folder):
+            during.append(signal.getsignal(signal.SIGHUP))
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    thread.join()
+    assert during == [signal.SIG_DFL]
 
 
 NOTEBOOK = """
@@ -128,7 +206,7 @@ def test_a_notebook_shows_one_sentence_and_no_traceback(tmp_path, forked):
 )
 def test_a_long_tuning_without_a_journal_warns_once(folder, caplog, looks, expected):
     hint = ResumeHint()
-    (folder / "journal").rmdir()
+    shutil.rmtree(folder / "journal")
     for time_s, deadline_s in looks:
         hint.look(folder, time_s, deadline_s)
         hint = dill.loads(dill.dumps(hint))
@@ -140,6 +218,6 @@ def test_a_long_tuning_without_a_journal_warns_once(folder, caplog, looks, expec
 def test_a_tuning_with_a_journal_does_not_warn(folder, caplog):
     hint = ResumeHint()
     hint.look(folder, 0.0, LONG_S)
-    (folder / "journal").rmdir()
+    shutil.rmtree(folder / "journal")
     hint.look(folder, 1.0, LONG_S)
     assert caplog.records == []

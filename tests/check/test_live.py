@@ -24,6 +24,8 @@ os.makedirs(folder, exist_ok=True)
 for epoch in (1, 2):
     with open(f"{folder}/state", "w") as file:
         file.write(str(epoch))
+    while "waits" in sys.argv and not os.path.exists(f"seen-{epoch}"):
+        time.sleep(0.001)
     print("[tune-metric]: " + json.dumps({"epoch": epoch, "loss": 1 / epoch, "st_worker_iter": epoch}), flush=True)
 if "fails" in sys.argv:
     sys.exit("no such data set")
@@ -54,12 +56,18 @@ def stage_of(folder: Path, stages: list[Stage], *options: str) -> Stage:
     return stage
 
 
-def test_reports_and_saves_are_noticed_and_a_kill_is_none_of_the_scripts(folder: Path, stages: list[Stage]) -> None:
-    stage = stage_of(folder, stages)
+def test_reports_and_saves_are_noticed_and_a_kill_is_none_of_the_scripts(
+    folder: Path, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    stage = stage_of(folder, stages, "waits")
     # The first changes in a folder that is new may come before its watch.
     stage.checkpoints("alone").mkdir(parents=True)
     launch = stage.start("alone", 1)
-    assert launch.wait(lambda: len(launch.reports) == 2, 250.0)
+    for epoch in (1, 2):  # changes and reports that are seen together may have come in any order
+        assert launch.wait(lambda epoch=epoch: [one.kind for one in launch.changes].count("closed") == epoch, 250.0)
+        (folder / f"seen-{epoch}").touch()
+        assert launch.wait(lambda epoch=epoch: len(launch.reports) == epoch, 250.0)
     assert not launch.has_ended
     assert launch.num_saves() >= 2
     assert launch.num_saves_since_report() == 0

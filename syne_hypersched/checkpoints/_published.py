@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +45,8 @@ def fingerprint(folder: Path) -> str | None:
     str or None
         None if a file cannot be read.
     """
+    import hashlib  # by the tuner alone: the processes that launch trials do without
+
     tree = read_tree(folder)
     digest = hashlib.blake2b(digest_size=16)
     files = sorted((-state.size, path) for path, state in tree.items() if state.kind == "file")

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch._identity import is_same, start_ticks
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
@@ -34,7 +32,7 @@ own = set(sys.modules)
 if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]
 path, library = sys.path[:], os.path.dirname(os.__file__)
-first = [library, os.path.join(library, "lib-dynload"), *{roots!r}]
+first = [library, os.path.join(library, "lib-dynload"), {root!r}]
 sys.path[:] = [*first, *(entry for entry in path if entry not in first)]
 from syne_hypersched.launch._script import run_script
 from syne_hypersched.launch._server import main
@@ -260,9 +258,7 @@ class Launcher:
         ours, theirs = socket.socketpair()
         self._ready = False
         self._base_env = dict(self._environment())
-        own = Path(__file__).resolve().parents[2]
-        roots = [str(own), str(Path(psutil.__file__ or "").resolve().parent.parent)]
-        argv = [sys.executable, "-c", _BOOT.format(roots=roots)]
+        argv = [sys.executable, "-c", _BOOT.format(root=str(Path(__file__).resolve().parents[2]))]
         argv += [str(theirs.fileno()), str(os.getpid()), self._named, ",".join(self._preload)]
         log = (
             subprocess.DEVNULL

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MADV_COLLAPSE = 25
@@ -43,6 +41,31 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def children(pid: int | None = None) -> list[int]:
+    """Processes whose parent is this one, or another, also those that have ended and are not reaped."""
+    parent = os.getpid() if pid is None else pid
+    return [child for child, other in _parents().items() if other == parent]
+
+
+def descendants() -> list[int]:
+    """Children of this process, their children, and so on."""
+    parents, found = _parents(), [os.getpid()]
+    for parent in found:  # which grows meanwhile
+        found += [child for child, other in parents.items() if other == parent]
+    return found[1:]
+
+
+def _parents() -> dict[int, int]:
+    """The parent of each process. The server has no ``psutil``, whose import takes longer than all this."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # it may have ended
+                # The name of the program, in parentheses, may hold blanks and parentheses itself.
+                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+    return parents
+
+
 def kill_descendants() -> None:
     """Kills every descendant of this process, which adopts orphans, and returns when all are reaped.
 
@@ -52,9 +75,9 @@ def kill_descendants() -> None:
     pause_s = 0.001
     while _reap():
         # This process adopts the children of a killed one, and others may have forked meanwhile: look again.
-        for process in psutil.Process().children(recursive=True):
+        for pid in descendants():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         if not _reap():
             return
         time.sleep(pause_s)

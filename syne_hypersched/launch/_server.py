@@ -21,11 +21,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-import psutil
-
 from syne_hypersched.launch._end import register_end, spare_loaded_modules
 from syne_hypersched.launch._learning import record_imports
-from syne_hypersched.launch._linux import adopt_orphans, use_huge_pages
+from syne_hypersched.launch._linux import adopt_orphans, children, use_huge_pages
 from syne_hypersched.launch._nursery import Nursery
 from syne_hypersched.launch._postponed import postpone_effects, watch_postponed
 from syne_hypersched.launch._rank import before_the_script
@@ -276,7 +274,7 @@ class Server:
             strays = self._strays()
             for stray in strays:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(stray.pid, signal.SIGKILL)
+                    os.kill(stray, signal.SIGKILL)
             if not strays:
                 for launch in self._orphaned:
                     self._tell_exit(launch, error="the supervisor of the launch was killed", lost=True)
@@ -286,11 +284,11 @@ class Server:
                 self._tell_exit(launch, error="", lost=True)
             self._bereaved.clear()
 
-    def _strays(self) -> list[psutil.Process]:
+    def _strays(self) -> list[int]:
         """Children that nobody of this server looks after any more."""
         known: set[int | None] = {supervised.pid for supervised in self._supervised.values()}
         known.add(None if self._nursery is None else self._nursery.pid)
-        return [child for child in psutil.Process().children() if child.pid not in known]
+        return [child for child in children() if child not in known]
 
     def _close(self) -> None:
         """Drains all launches; the server leaves when the last one has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ if sys.argv[1] == "tree":
     orphan = int(shell.stdout.readline())
 else:
     os.waitpid(os.spawnlp(os.P_NOWAIT, "true", "true"), 0)
-    _linux.psutil = None  # nothing is to be looked for
+    _linux.descendants = None  # nothing is to be looked for
 _linux.kill_descendants()
 try:
     os.waitpid(-1, os.WNOHANG)
@@ -98,3 +99,29 @@ Rss:                8192 kB
 def test_only_memory_that_belongs_to_no_file_and_is_in_use_is_moved():
     begins = [begin for begin, _ in _linux._own_regions(SMAPS)]
     assert begins == [0x1000000, 0x7F0001000000, 0x7F0004000000]
+
+
+NAMED = """
+import ctypes, sys
+ctypes.CDLL(None).prctl(15, b"a) R 1 (b")
+print("named", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_children_are_found_whatever_they_are_called_and_until_they_are_reaped():
+    child = subprocess.Popen([sys.executable, "-c", NAMED], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout.readline() == b"named\n"
+        assert child.pid in _linux.children()
+        assert child.pid in _linux.descendants()
+        assert child.pid in _linux.children(os.getpid())
+        assert child.pid not in _linux.children(child.pid)
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert child.pid in _linux.children()
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    assert child.pid not in _linux.children()

@@ -266,11 +266,15 @@ def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:
     """Checks the first levels of relaunches: the rule ``anew``.
 
     It is no violation if a trial that has not saved yet starts from the beginning, or repeats work since its last
-    checkpoint. Nor if it does so again because the launch that repeated it was killed before it got further.
+    checkpoint. Nor if it does so again because the launch that repeated it was killed before it got further, or because
+    an older checkpoint was put back before the launch: a script may report again what it has loaded.
     """
     anew: dict[int, list[Event]] = defaultdict(list)
     killed: set[int | None] = set()
+    restored: set[tuple[int | None, int | None]] = set()
     for event in events:
+        if event.event == "restore":
+            restored.add((event.trial_id, event.launch))
         if event.event == "exit":
             is_killed = event.details.get("how") not in ("drained", "completed")
             (killed.add if is_killed else killed.discard)(event.trial_id)
@@ -278,7 +282,8 @@ def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:
             level, first, before = (float(event.details.get(name, 0)) for name in ("level", "first", "before"))
             last = anew[event.trial_id][-1].details["before"] if anew[event.trial_id] else None
             is_again = event.trial_id in killed and last == event.details.get("before")
-            if 0 < first < before and level <= first and not is_again:
+            is_explained = is_again or (event.trial_id, event.launch) in restored
+            if 0 < first < before and level <= first and not is_explained:
                 anew[event.trial_id].append(event)
     return tuple(
         Violation(

@@ -230,3 +230,12 @@ def test_a_launch_that_was_killed_before_it_got_further_is_repeated(
     end = replace(run.events[-1], event="exit", trial_id=0, details={"how": how})
     events = (*run.events, redo(run, 1, 5), end, redo(run, 1, before))
     assert bool(check_run(replace(run, events=events))) is is_violation
+
+
+@pytest.mark.parametrize(("launch", "is_violation"), [(3, False), (2, True)])
+def test_a_launch_before_which_an_older_checkpoint_was_put_back_may_report_again_what_it_has_loaded(
+    run: Run, launch: int, is_violation: bool
+) -> None:
+    back = replace(run.events[-1], event="restore", trial_id=0, launch=launch, details={})
+    events = (*run.events, redo(run, 1, 5), back, replace(redo(run, 1, 9), launch=3))
+    assert bool(check_run(replace(run, events=events))) is is_violation

@@ -62,11 +62,13 @@ class Diary:
 def _listing(folder: Path) -> list[Any]:
     """What shows that something was written below a folder."""
     found = []
-    for path in sorted(folder.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            status = path.lstat()
-            found.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
-    return found
+    for parent, folders, files in os.walk(folder):  # which goes on if a folder is moved meanwhile
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):
+                path = os.path.join(parent, name)
+                status = os.lstat(path)
+                found.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
+    return sorted(found)
 
 
 class Training:

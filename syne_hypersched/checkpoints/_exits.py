@@ -50,10 +50,19 @@ def have_failed(exit_codes: Sequence[int | None]) -> bool:
     return any(code is not None and code > 0 and code not in (EXIT_DRAINED, _TERMINATED) for code in exit_codes)
 
 
-def may_be_cut(exit_codes: Sequence[int | None], state: State | None, num_reports: int, is_fresh: bool) -> bool:
-    """Whether an error that has ended a process may have ended its last save: its file is closed then, too.
+def have_been_killed(exit_codes: Sequence[int | None]) -> bool:
+    """Whether a signal has ended a process, other than SIGTERM, which comes only after a pause."""
+    return any(code is not None and code < 0 and code != _DIED for code in exit_codes)
 
-    It has not if the script has reported since, or has trained on for a while.
+
+def may_be_cut(
+    exit_codes: Sequence[int | None], state: State | None, num_reports: int, is_fresh: bool, is_first: bool
+) -> bool:
+    """Whether what has ended a process may have ended its last save.
+
+    An error may have closed the file. And a process may have been killed between two files of the first checkpoint: of
+    how many files that consists, nobody knows yet. The save was over if the script has reported since, or has trained
+    on for a while.
 
     Parameters
     ----------
@@ -65,8 +74,11 @@ def may_be_cut(exit_codes: Sequence[int | None], state: State | None, num_report
         Number of reports so far.
     is_fresh
         Whether it was saved a moment ago.
+    is_first
+        Whether it is the first checkpoint, and no generation was taken of it.
     """
-    return have_failed(exit_codes) and is_fresh and state is not None and num_reports <= state.before
+    may_be = (have_failed(exit_codes) and is_fresh) or (have_been_killed(exit_codes) and is_first)
+    return may_be and state is not None and num_reports <= state.before
 
 
 def _is_one_file_again(found: Tree, newest: Tree) -> bool:

@@ -1067,6 +1067,26 @@ def test_the_first_save_of_a_thread_is_put_back_if_the_script_is_killed_in_the_s
     assert (GenerationStore(trial.folder).notes().left is not None) == rests
 
 
+@pytest.mark.parametrize("reports", [False, True])
+def test_a_kill_after_a_file_of_the_first_checkpoint_may_have_come_before_the_next_file(
+    in_process, monkeypatch, reports
+):
+    """It is tried, and not published."""
+    monkeypatch.setattr(keeper_module, "FIRST_QUIET_S", 600.0)
+    trial = in_process()
+    trial.report(1, 1.0)
+    trial.do(f"with open({str(trial.folder / 'model')!r}, 'w') as file: file.write('1')")
+    trial.keeper.is_saving()  # looks
+    if reports:
+        trial.report(2, 2.0)
+    trial.script.kill()
+    trial.script.wait()
+    assert trial.end().is_whole is reports
+    assert bool(trial.generations()) is reports
+    assert bool(trial.keeper._matcher.matched) is reports
+    assert GenerationStore(trial.folder).notes().left is not None
+
+
 def test_what_is_added_to_the_first_save_of_a_thread_is_held_with_it(in_process, wait_for):
     trial = in_process()
     trial.report(1, 1.0)

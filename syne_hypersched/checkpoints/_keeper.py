@@ -280,8 +280,9 @@ class GenerationKeeper:
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
         # A script may report while it writes a checkpoint of several files.
         is_done = (observer.has_reported or at_once) and observer.is_complete
-        # It is not known when the first checkpoint is complete, until a report follows it.
-        is_done |= observer.is_first and state is not None and self._matcher.num_reports > state.before
+        # It is not known when the first one is complete, until a report follows it, beside which no thread saves.
+        is_reported = state is not None and self._matcher.num_reports > state.before
+        is_done |= observer.is_first and is_reported and now - observer.changed_s >= _LOOK_S
         if not (is_done or (is_quiet and not is_aside)) or now < self._taker.retry_at or not observer.prove():
             return True
         has_acted = self._taker.take()

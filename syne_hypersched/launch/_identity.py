@@ -21,12 +21,23 @@ def start_ticks(pid: int) -> int | None:
         None: there is no such process, or it is a zombie.
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name of the program, in parentheses, may hold blanks and parentheses itself.
-            state, *fields = file.read().rpartition(b")")[2].split()
+        state, *fields = stat_fields(pid)
     except (OSError, ValueError):
         return None
     return None if state in (b"Z", b"X") else int(fields[18])
+
+
+def stat_fields(pid: int | str) -> list[bytes]:
+    """What the kernel says of a process, from its state and its parent on.
+
+    Raises
+    ------
+    OSError
+        There is no such process.
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # The name of the program, in parentheses, may hold blanks and parentheses itself.
+        return file.read().rpartition(b")")[2].split()
 
 
 def identify(pids: Sequence[int]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from syne_hypersched.launch._identity import stat_fields
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MADV_COLLAPSE = 25
@@ -60,9 +62,8 @@ def _parents() -> dict[int, int]:
     parents = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # it may have ended
-                # The name of the program, in parentheses, may hold blanks and parentheses itself.
-                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+            with contextlib.suppress(OSError):  # it may have ended
+                parents[int(name)] = int(stat_fields(name)[1])
     return parents
 
 

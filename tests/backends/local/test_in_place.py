@@ -178,15 +178,21 @@ def test_new_processes_that_fail_cost_nothing(make_trials):
     assert not trials.events("drain", "retry")
 
 
-def test_a_pause_ends_a_preparation_and_a_process_that_is_lost_after_it_joined_is_launched_again(make_trials):
-    """The two tests below in one, with one import of PyTorch."""
-    trials = make_trials(retry_backoff_s=0.0)
+def preparing(trials):
+    """A trial that is to grow, and the process that gets ready to join it, and hangs."""
     trial = trials.start(hang_on_rank=1)
     until_on(trials, 1)
     trial.resize(2)
     trials.wait_for(lambda: trials.events("prepare"))
     (pid,) = trials.events("prepare")[0].details["pids"]
     assert trials.backend._fleet.pool.num_free == 0, "devices that are prepared are held"
+    return trial, pid
+
+
+def test_a_pause_ends_a_preparation_and_a_process_that_is_lost_after_it_joined_is_launched_again(make_trials):
+    """The two tests below in one, with one import of PyTorch."""
+    trials = make_trials(retry_backoff_s=0.0)
+    trial, pid = preparing(trials)
     trials.backend.pause_trial(0)
     trials.wait_for(lambda: trials.events("exit"))
     assert trials.events("exit")[0].details["how"] == "drained"
@@ -208,12 +214,7 @@ def test_a_pause_ends_a_preparation_and_a_process_that_is_lost_after_it_joined_i
 @pytest.mark.parametrize("end", ["pause", "newer wish", "stop", "deadline", "stop_all"])
 def test_a_preparation_is_ended_cleanly(make_trials, end):
     trials = make_trials()
-    trial = trials.start(hang_on_rank=1)
-    until_on(trials, 1)
-    trial.resize(2)
-    trials.wait_for(lambda: trials.events("prepare"))
-    (pid,) = trials.events("prepare")[0].details["pids"]
-    assert trials.backend._fleet.pool.num_free == 0, "devices that are prepared are held"
+    trial, pid = preparing(trials)
     if end == "newer wish":
         trial.resize(1)
         trials.until(lambda: trials.events("abandon"))

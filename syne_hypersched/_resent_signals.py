@@ -38,8 +38,8 @@ class ResentSignal:
         self._exception = exception
         self._prepare = prepare
         self._before: Callable[[UnraisableHookArgs], object] | None = None
-        #: Whether the main thread is in the hook.
-        self._is_hearing = False
+        #: Whether the main thread is in the hook, and whether a signal is to be sent again.
+        self._is_hearing = self._is_pending = False
 
     def begin(self) -> None:
         """Begins to look for the exception. Does nothing in another thread than the main one, or the second time."""
@@ -52,21 +52,20 @@ class ResentSignal:
             sys.unraisablehook, self._before = self._before, None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_before": None, "_is_hearing": False}  # another process has its own hook
+        # Another process has its own hook.
+        return {**self.__dict__, "_before": None, "_is_hearing": False, "_is_pending": False}
 
     def _hear(self, unraisable: UnraisableHookArgs) -> object:
         main = threading.main_thread()
         if not issubclass(unraisable.exc_type, self._exception) or threading.current_thread() is not main:
             return (self._before or sys.__unraisablehook__)(unraisable)
         # Not here, where it would be swallowed, too, as one that the user sends now.
-        thread = None
         while True:
             self._is_hearing = True
             try:
                 self._prepare()
-                if thread is None or not thread.is_alive():
-                    thread = threading.Thread(target=self._send, name="resent signal", daemon=True)
-                    thread.start()
+                if not self._is_pending:  # else two would be sent, and the second one disturb the end
+                    threading.Thread(target=self._send, name="resent signal", daemon=True).start()
             except self._exception:
                 continue
             finally:
@@ -74,9 +73,11 @@ class ResentSignal:
             return None
 
     def _send(self) -> None:
+        self._is_pending = True
         while self._is_hearing:  # on a busy machine
             time.sleep(_PAUSE_S)
         time.sleep(_PAUSE_S)
+        self._is_pending = False
         main = threading.main_thread().ident
         if main is not None:
             signal.pthread_kill(main, self._signum)

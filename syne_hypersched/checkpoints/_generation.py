@@ -44,6 +44,10 @@ class Generation:
     """Resource level of the ``after``-th report, if it is known. Work repeated from an older checkpoint has higher
     numbers of reports, but not higher levels."""
 
+    is_first: bool = False
+    """Whether its launch had not reported when it was written. Then it may be of a later level than the one after that
+    report: each launch may have saved once more than it has reported."""
+
     bytes_copied: int = 0
     """Bytes that were copied for it."""
 

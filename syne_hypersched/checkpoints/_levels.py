@@ -28,14 +28,15 @@ class LastLevels:
     def __init__(self, evidence: Mapping[str, Any]) -> None:
         #: Those of the last reports, by their numbers.
         self._last: dict[int, float] = {int(number): level for number, level in evidence.get("levels", {}).items()}
+        self._earlier = frozenset(self._last)
         self.before = self._highest = float(evidence.get("highest", NO_LEVEL))
-        #: The least difference between two reports in a row so far.
+        #: The least difference between two reports of one launch in a row so far.
         self._least_step: float | None = evidence.get("least_step")
 
     def add(self, number: int, level: float) -> None:
         """The ``number``-th report has a level."""
         step = level - self._last.get(number - 1, math.inf)
-        if step > 0:
+        if step > 0 and number - 1 not in self._earlier:  # else the launch before may have trained more than it reported
             self._least_step = step if self._least_step is None else min(step, self._least_step)
         self._last[number] = level
         self._last.pop(number - _NUM_LEVELS, None)
@@ -45,12 +46,28 @@ class LastLevels:
         """The level of the ``number``-th report, if it is one of the last ones and says so."""
         return self._last.get(number)
 
-    def num_after(self, level: float | None, number: int) -> int:
+    def num_after(self, level: float | None, number: int, is_first: bool) -> int:
         """How many steps above a level a checkpoint may be at most that was saved after the ``number``-th report.
 
         It is more than the reports between them if a launch was killed after a save, before it could report that.
+
+        Parameters
+        ----------
+        level
+            The level.
+        number
+            At most so many reports had been printed.
+        is_first
+            Whether a launch saved it before it had reported. Then it is not above the level of that report, but it may
+            be above the step after the report before, which is of another launch.
+
+        Returns
+        -------
+        int
+            0 if that is not known.
         """
-        return num_steps(level, self._last.get(number), self._least_step)
+        num = num_steps(level, self._last.get(number), self._least_step)
+        return max(num, num_steps(level, self._last.get(number + 1), self._least_step) - 1) if is_first else num
 
     def is_beyond_first(self, level: float) -> bool:
         """Whether a level is too high for a launch that begins anew."""
@@ -96,7 +113,7 @@ def num_steps(level: float | None, reported: float | None, step: float | None) -
     level, reported
         The two levels.
     step
-        The least difference between two reports in a row.
+        The least difference between two reports of one launch in a row.
 
     Returns
     -------

@@ -217,14 +217,9 @@ class Matcher:
             self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
 
     def change(
-        self,
-        after: int,
-        before: int,
-        time_s: float,
-        is_save: bool = True,
-        goes_on: bool = False,
+        self, after: int, before: int, time_s: float, is_save: bool = True, goes_on: bool = False,
         since_s: float | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """The checkpoint folder has changed: a file is finished and in its place, or was removed.
 
         Parameters
@@ -352,8 +347,11 @@ class Matcher:
             return
         if self._early is not None or self._is_redone(state, best):
             return
-        num_levels = self._levels.num_after(best.level(self.time_attr), state.before)
-        newer_by = max(state.before + 1 - best.report, num_levels)
+        level, is_first = best.level(self.time_attr), state.before == self._num_before
+        num_levels = self._levels.num_after(level, state.before, is_first)
+        # Each launch may have saved once more than it has reported.
+        num_lost = 0 if num_levels else self._launch - best.launch
+        newer_by = max(state.before + 1 + num_lost - best.report, num_levels)
         if state.after >= best.report:
             is_next = state.after == state.before == best.report
             is_exact = is_next and self.order is Order.LATE and self._rhythm.is_late(state)

@@ -76,7 +76,7 @@ class Taker:
         after, before = (-1, self._spec.num_reports) if state is None else (state.after, state.before)
         kept = self._observer.habits.of(live)
         number, level = self._shelf.number + 1, self._matcher.level(after)
-        return Generation(number, self._spec.launch, after, before, live, kept, level)
+        return Generation(number, self._spec.launch, after, before, live, kept, level, after == self._spec.num_reports)
 
     def take(self) -> bool:
         """Takes a generation of the present folder; returns False if a process writes to it, or did meanwhile."""

@@ -332,7 +332,9 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
                 continue
             if generation.after >= number and store.is_sound(generation):
                 num_levels = num_steps(level, generation.level, step) + generation.before - generation.after
-                return generation, max(generation.newer_by(number), num_levels)
+                launch = incumbent.result.get(ST_LAUNCH, generation.launch)
+                num_lost = generation.launch - launch if generation.is_first else 0
+                return generation, max(generation.newer_by(number), num_levels) + num_lost
     return None
 
 

@@ -146,6 +146,16 @@ def test_work_that_was_done_again_is_not_newer(trials):
     assert trials.best()[3] == 4
 
 
+def test_each_launch_may_have_saved_once_more_than_it_has_reported(trials):
+    """Two launches after that of the report were killed after a save."""
+    store = trials.store(0)
+    store.checkpoints.mkdir(parents=True)
+    (store.checkpoints / "model").write_text("0 at 7")
+    store.take(Generation(1, 2, 5, 5, read_tree(store.checkpoints), {}, 4.0, is_first=True), None)
+    trials.publish(0, 4, 0.5)
+    assert trials.best()[3] == 4
+
+
 def test_after_a_resume_the_log_says_which_report_it_was(trials):
     trials.take(0, 2, after=2, before=2)
     log = trials.store(0).checkpoints.with_name("std.out")

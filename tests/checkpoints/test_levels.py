@@ -45,13 +45,29 @@ def test_a_checkpoint_may_be_newer_by_levels_that_were_never_reported(level, num
     evidence = json.loads(json.dumps(levels_of(1, 2).evidence(False, None)))
     levels = LastLevels(evidence)
     levels.add(3, 4)
-    assert levels.num_after(level, number) == steps
+    assert levels.num_after(level, number, is_first=False) == steps
 
 
 def test_steps_are_counted_by_the_least_difference_between_two_reports_in_a_row():
     levels = levels_of(100, 200, 400, 600, 800, 1000)
-    assert levels.num_after(200, 6) == 9  # up to 1100
-    assert levels_of(5).num_after(5, 1) == 0  # one report has no step
+    assert levels.num_after(200, 6, is_first=False) == 9  # up to 1100
+    assert levels_of(5).num_after(5, 1, is_first=False) == 0  # one report has no step
+
+
+def test_a_checkpoint_before_the_first_report_of_a_launch_is_of_that_level_at_most():
+    """The launch before has saved epochs 3 and 4, and reported none of them."""
+    levels = LastLevels(levels_of(1, 2).evidence(False, None))
+    levels.add(3, 5)
+    assert levels.num_after(2, 2, is_first=True) == 3
+    assert levels.num_after(2, 2, is_first=False) == 1
+
+
+def test_the_levels_that_a_launch_has_not_reported_are_no_step():
+    levels = LastLevels(levels_of(1).evidence(False, None))
+    levels.add(2, 4)
+    assert levels.num_after(1, 2, is_first=False) == 0
+    levels.add(3, 5)
+    assert levels.num_after(1, 3, is_first=False) == 5
 
 
 def test_a_level_above_the_lowest_one_is_none_of_a_launch_that_begins_anew():

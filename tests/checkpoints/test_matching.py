@@ -68,6 +68,30 @@ def test_who_has_reported_before_it_has_saved_does_not_save_before_it_reports():
     assert all(known.match != "exact" for known in history.matcher.matched)
 
 
+@pytest.mark.parametrize("order", [Order.UNKNOWN, Order.MIXED])
+@pytest.mark.parametrize("num_lost", [0, 1, 2])
+@pytest.mark.parametrize("num_reports", [1, 3])
+def test_a_checkpoint_before_the_first_report_may_be_newer_by_what_launches_have_saved_and_not_reported(
+    order, num_lost, num_reports
+):
+    """Each launch is killed between a save and its report, and the next one goes on from there."""
+    history = History(order)
+    for epoch in range(1, num_reports + 1):
+        for _ in range(2):
+            history.save(epoch, after_s=0.5)
+        history.report(epoch, 1 / epoch, after_s=0.03)
+    for launch in range(1, num_lost + 1):
+        history.contents[len(history.contents) + 1] = num_reports + launch  # and nobody has taken it
+        contents = history.contents
+        history = History(history.matcher.order, history.matcher.notes(), launch, now=100.0 * launch)
+        history.contents = contents
+    for _ in range(2):
+        history.save(num_reports + num_lost + 1, after_s=0.5)
+    history.report(num_reports + num_lost + 1, 2.0, after_s=0.03)
+    epoch, content, match = history.matched()
+    assert epoch <= content <= epoch + (0 if match == "exact" else match)
+
+
 def test_a_checkpoint_may_be_newer_by_an_epoch_that_was_saved_and_never_reported():
     """The first launch was killed after it had saved epoch 3, and before it could report that."""
     first = History(Order.MIXED)

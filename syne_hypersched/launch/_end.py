@@ -13,6 +13,7 @@ import ctypes
 import gc
 import io
 import os
+import signal
 import stat
 import sys
 import types
@@ -79,7 +80,8 @@ def _before_the_end() -> None:
     vars(sys)["syne_hypersched_end"] = _End()
     if "dill._dill" in _spared:
         vars(sys.modules["dill._dill"])["_main_module"] = None  # see _script.py
-    # From here on no other thread may run, which would miss modules.
+    # From here on no handler of a signal and no other thread may run, which would miss modules.
+    _drop_handlers()
     sys.setswitchinterval(10.0)
     spared = {name: sys.modules.pop(name) for name in _spared if name in sys.modules}
     # The interpreter takes the modules that are still alive in the opposite order of their import, after it has
@@ -87,6 +89,14 @@ def _before_the_end() -> None:
     spared["syne_hypersched_end"] = sys.modules["syne_hypersched_end"] = types.ModuleType("syne_hypersched_end")
     vars(spared["syne_hypersched_end"])["namespaces"] = _Namespaces()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(spared))
+
+
+def _drop_handlers() -> None:
+    """Gives signals back to the kernel, as the interpreter does itself when the exit functions have been called."""
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
 
 
 class _Namespaces:

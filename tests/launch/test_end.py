@@ -52,6 +52,26 @@ def test_the_code_is_that_of_the_script(preloading, code):
     assert preloading.run([preloading.script(f"import sys; sys.exit({code})")]).exit_code == code
 
 
+def test_no_handler_of_a_signal_runs_where_modules_are_missing(preloading):
+    """One that saves would make half a checkpoint, and the process would still end with 0."""
+    script = preloading.script(
+        """
+        import os, signal, sys, types, preloaded
+        def save(*_):
+            print("saved with", "preloaded" in sys.modules, file=sys.__stdout__, flush=True)
+        signal.signal(signal.SIGTERM, save)
+        os.kill(os.getpid(), signal.SIGTERM)
+        make = types.ModuleType
+        def make_late(name):  # called when the modules are gone
+            os.kill(os.getpid(), signal.SIGTERM)
+            return make(name)
+        types.ModuleType = make_late
+        """
+    )
+    assert preloading.run([script]).exit_code == -15
+    assert preloading.lines("out0") == ["saved with True"]
+
+
 def test_threads_that_go_on_are_no_obstacle(preloading):
     script = preloading.script(
         """

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.forked import ForkedPython
-from tests.thoroughness import examples
+from tests.thoroughness import examples, is_thorough
 
 TESTS = Path(__file__).parent
 BEGINS_ELSEWHERE = pytest.StashKey[bool]()
@@ -30,8 +30,9 @@ FULL_COLLECTIONS = 200
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
 PATIENCE_S = 250.0
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile("patient", deadline=None, max_examples=examples(100))
+# How long an example takes depends on what else the machine does. `make test` tries the same examples in every run, so
+# that a change alone can make it fail; `make test-slow` tries new ones.
+settings.register_profile("patient", deadline=None, max_examples=examples(100), derandomize=not is_thorough())
 settings.load_profile("patient")
 
 # A shell starts what it sends to the background with SIGINT ignored, which all processes started from here would

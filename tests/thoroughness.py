@@ -10,14 +10,19 @@ THOROUGH = "SYNE_HYPERSCHED_THOROUGH"
 _SHARE, _LEAST = 4, 20
 
 
+def is_thorough() -> bool:
+    """Whether :const:`THOROUGH` is set."""
+    return bool(os.environ.get(THOROUGH))
+
+
 def examples(number: int) -> int:
     """A quarter of the examples of a property test, or all where they are few or :const:`THOROUGH` is set."""
-    return number if os.environ.get(THOROUGH) else min(number, max(_LEAST, number // _SHARE))
+    return number if is_thorough() else min(number, max(_LEAST, number // _SHARE))
 
 
 def repetitions(all_of_them: int, few: int) -> int:
     """How often a test repeats what it does: seldom, or as often as it is worth where :const:`THOROUGH` is set."""
-    return all_of_them if os.environ.get(THOROUGH) else few
+    return all_of_them if is_thorough() else few
 
 
 def keep_only(tests: type, *names: str) -> None:

@@ -38,6 +38,8 @@ MOST_LISTED = 2000
 """Configurations of a list, drawn at random, that are looked at for one suggestion."""
 NUM_SPREAD = 2
 """Without any report, the one of this many random configurations is taken that is least like the others."""
+NUM_DRAWS = 10
+"""Random configurations that are drawn at most for one that was not suggested yet."""
 
 
 class RandomDraws(Protocol):
@@ -174,7 +176,14 @@ class JointSearcher:
         return chosen
 
     def _one_random(self) -> dict[str, Any] | None:
-        return self._explore.suggest() if self._listed is None else self._listed.next()
+        if self._listed is not None:
+            return self._listed.next()
+        config = self._explore.suggest()
+        for _ in range(NUM_DRAWS - 1):
+            if config is None or tuple(self._encoding.units(config).tolist()) not in self._suggested:
+                break
+            config = self._explore.suggest()
+        return config
 
     def _modelled(self) -> dict[str, Any] | None:
         """The suggestion of the model; None if a random configuration is to be suggested."""

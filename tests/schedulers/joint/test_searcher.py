@@ -164,6 +164,19 @@ def test_no_configuration_is_suggested_twice_by_the_model_and_small_spaces_go_on
     assert {repr(config) for config in configs[:20]} == {repr(config) for config in configs}
 
 
+@pytest.mark.parametrize(
+    "space", [{"x": uniform(0, 1)}, {"n": randint(1, 200)}, {"a": randint(1, 12), "b": randint(1, 9)}]
+)
+@pytest.mark.parametrize("random_share", [0.2, 1.0])
+def test_no_random_configuration_was_suggested_before(space, random_share):
+    """Neither by chance, nor because the model draws its candidates from the same numbers."""
+    for seed in range(10):
+        configs = play(
+            make(space, seed, random_share=random_share), 30, lambda config, level: next(iter(config.values()))
+        )
+        assert len({repr(config) for config in configs}) == 30
+
+
 def test_a_list_alone_is_suggested_each_once():
     rows = [{"x": x, "lr": 0.1, "n": 1, "kind": "a"} for x in np.linspace(0, 1, 21).tolist()]
     searcher = make(configs=[*rows, rows[0]], random_share=0)

@@ -36,7 +36,9 @@ class LastLevels:
     def add(self, number: int, level: float) -> None:
         """The ``number``-th report has a level."""
         step = level - self._last.get(number - 1, math.inf)
-        if step > 0 and number - 1 not in self._earlier:  # else the launch before may have trained more than it reported
+        if (
+            step > 0 and number - 1 not in self._earlier
+        ):  # else the launch before may have trained more than it reported
             self._least_step = step if self._least_step is None else min(step, self._least_step)
         self._last[number] = level
         self._last.pop(number - _NUM_LEVELS, None)

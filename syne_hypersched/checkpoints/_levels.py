@@ -28,6 +28,7 @@ class LastLevels:
     def __init__(self, evidence: Mapping[str, Any]) -> None:
         #: Those of the last reports, by their numbers.
         self._last: dict[int, float] = {int(number): level for number, level in evidence.get("levels", {}).items()}
+        #: The numbers of those of earlier launches.
         self._earlier = frozenset(self._last)
         self.before = self._highest = float(evidence.get("highest", NO_LEVEL))
         #: The least difference between two reports of one launch in a row so far.
@@ -36,9 +37,8 @@ class LastLevels:
     def add(self, number: int, level: float) -> None:
         """The ``number``-th report has a level."""
         step = level - self._last.get(number - 1, math.inf)
-        if (
-            step > 0 and number - 1 not in self._earlier
-        ):  # else the launch before may have trained more than it reported
+        # The launch before may have trained more than it has reported.
+        if step > 0 and number - 1 not in self._earlier:
             self._least_step = step if self._least_step is None else min(step, self._least_step)
         self._last[number] = level
         self._last.pop(number - _NUM_LEVELS, None)

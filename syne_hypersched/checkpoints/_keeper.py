@@ -212,12 +212,12 @@ class GenerationKeeper:
         ]
         mapped = being_written(folder, files[:_MOST_FILES])
         log_end, open_now = observer.log.size(), observer.open_files()
-        if may_wait and observer.logs.awaited(open_now, time.monotonic()):
+        has_changed = len(found) <= _MOST_FILES and read_tree(folder) != found  # nobody may ever know that it is whole
+        if may_wait and (has_changed or observer.logs.awaited(open_now, time.monotonic())):
             return False  # no event has told of it yet
         writing = {os.path.relpath(path, folder) for path in open_now} | set(being_written(folder, mapped))
-        is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
-        is_calm = is_calm and all(map(is_alive, observer.pids))
-        self._at_sigterm = found if is_calm else None
+        is_in_doubt = observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
+        self._at_sigterm = found if not is_in_doubt and all(map(is_alive, observer.pids)) else None
         return True
 
     def strike(self) -> None:

@@ -948,6 +948,29 @@ def test_a_drain_waits_for_a_save_that_no_event_has_told_of(in_process, monkeypa
     assert script.end().is_whole
 
 
+def test_a_drain_waits_if_a_save_began_and_ended_while_it_looked(in_process, monkeypatch):
+    """Else the process might die of SIGTERM before anybody saw that it was alive when it had saved."""
+    script = in_process(order="early")
+    path = str(script.folder / "model")
+    script.do(f"file = open({path!r}, 'w'); file.write('1'); file.close()")
+    script.report(1, 1.0)
+    look = script.keeper._observer.open_files
+
+    def saved_meanwhile():
+        script.do(f"file = open({path!r}, 'r+'); file.write('22'); file.close()")
+        return look()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(script.keeper._observer, "look", lambda: None)
+        patch.setattr(script.keeper._observer, "open_files", saved_meanwhile)
+        assert not script.keeper.drain(may_wait=True)
+        patch.setattr(script.keeper._observer, "open_files", look)
+        assert script.keeper.drain(may_wait=True)
+        script.script.kill()
+        script.script.wait()
+    assert script.end().is_whole
+
+
 def test_a_drain_does_not_wait_for_a_script_that_has_saved_before_its_report(in_process, wait_for):
     script = in_process(order="early")
     script.do(f"open({str(script.folder / 'model')!r}, 'w').close()")

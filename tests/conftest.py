@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -21,8 +22,11 @@ from tests.thoroughness import examples, is_thorough
 TESTS = Path(__file__).parent
 BEGINS_ELSEWHERE = pytest.StashKey[bool]()
 
-#: Each process that runs one of these tests starts a browser. Those that come first are run by one process.
-FIRST = TESTS / "experiments" / "page" / "test_browser.py"
+#: Each process that runs one of these tests starts a browser, or imports PyTorch's compiler and starts servers that
+#: import it, too. Those that come first are run by one process; those at the end would be divided.
+FIRST = (
+    TESTS / "experiments" / "page" / "test_browser.py", TESTS / "training", TESTS / "examples", TESTS / "integrations",
+)  # fmt: skip
 
 #: One of so many garbage collections is a full one, which takes half a second among the objects of all tests.
 FULL_COLLECTIONS = 200
@@ -73,8 +77,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The order is the same in all processes again."""
+
+    @functools.cache
+    def place(path: Path) -> tuple[int, str]:
+        found = next((i for i, first in enumerate(FIRST) if path.is_relative_to(first)), len(FIRST))
+        return found, path.relative_to(TESTS).parts[0]
+
     if config.stash.get(BEGINS_ELSEWHERE, False):
-        items.sort(key=lambda item: (item.path != FIRST, item.path.relative_to(TESTS).parts[0]))
+        items.sort(key=lambda item: place(item.path))
 
 
 @pytest.hookimpl(wrapper=True)

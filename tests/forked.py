@@ -9,6 +9,7 @@ This file is also the program of the process that forks: ``python forked.py DESC
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -240,6 +242,17 @@ def _serve() -> None:
     argv = _next_program(socket.socket(fileno=int(sys.argv[1])))
     if argv is None:
         return
+    try:
+        _run(argv)
+        code = 0
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        code = ended.code or 0
+    _end(code)
+
+
+def _run(argv: list[str]) -> None:
     kind = argv[0]
     if kind == "-m":
         _path(os.getcwd())
@@ -248,12 +261,31 @@ def _serve() -> None:
     elif kind == "-c":
         _path("")
         sys.argv[:] = ["-c", *argv[2:]]
-        main = sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(compile(argv[1], "<string>", "exec"), vars(main))
+        _execute(compile(argv[1], "<string>", "exec"))
     else:
         _path(str(Path(kind).parent))
         sys.argv[:] = argv
-        runpy.run_path(kind, run_name="__main__")
+        _execute(compile(Path(kind).read_bytes(), kind, "exec"), __file__=kind)
+
+
+def _execute(code: types.CodeType, **names: object) -> None:
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    vars(main).update(names)
+    exec(code, vars(main))
+
+
+def _end(code: int) -> None:
+    """Ends as an interpreter does, but does not take two thousand modules apart: five times the rest of the work."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if vars(sys.modules["__main__"]) is not globals():
+        vars(sys.modules["__main__"]).clear()  # closes files
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except (OSError, ValueError):
+        return  # the interpreter says so
+    os._exit(code)
 
 
 if __name__ == "__main__":

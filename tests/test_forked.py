@@ -56,6 +56,25 @@ def test_how_it_ends(forked: ForkedPython, tmp_path: Path, code: str, exit_code:
     assert words in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["file", "-c"])
+def test_what_is_left_open_is_ended_in_order(forked: ForkedPython, tmp_path: Path, kind: str) -> None:
+    code = """
+import atexit, sys, threading, time
+class Noisy:
+    def __del__(self):
+        print("deleted")
+file, noisy, itself = open("left.txt", "w"), Noisy(), lambda: file
+file.write("text")
+atexit.register(print, "at exit", end=" ")
+threading.Thread(target=lambda: (threading.main_thread().join(), print("thread", end=" "))).start()
+sys.exit(5)
+"""
+    (tmp_path / "program.py").write_text(code)
+    done = forked.run([tmp_path / "program.py"] if kind == "file" else ["-c", code], cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (5, "thread at exit deleted\n", "")
+    assert (tmp_path / "left.txt").read_text() == "text"
+
+
 def test_one_that_takes_too_long_is_killed_and_the_next_one_runs(forked: ForkedPython, tmp_path: Path) -> None:
     with pytest.raises(TimeoutError):
         forked.run(["-c", "import time; time.sleep(1000)"], cwd=tmp_path, timeout_s=0.01)

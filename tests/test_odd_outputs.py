@@ -51,7 +51,7 @@ def tuning(folder, text):
         pytest.param("", ">&-", id="no output", marks=pytest.mark.slow),
         pytest.param(TEE, "", id="an object that writes", marks=pytest.mark.slow),
         pytest.param("sys.stdout = None", "", id="none", marks=pytest.mark.slow),
-        pytest.param(REMOVED, "", id="no working directory"),
+        pytest.param(REMOVED, "", id="no working directory", marks=pytest.mark.slow),
     ],
 )
 def test_a_tuning_does_not_depend_on_them(tmp_path, text, redirection):
@@ -62,8 +62,11 @@ def test_a_tuning_does_not_depend_on_them(tmp_path, text, redirection):
     assert (tmp_path / "done").read_text() == "0"
 
 
-def test_a_tuning_does_not_depend_on_the_object_that_writes_its_output(tmp_path, forked):
-    program, env = tuning(tmp_path, TEE)
+@pytest.mark.parametrize(
+    "text", [pytest.param(TEE, id="an object that writes"), pytest.param(REMOVED, id="no working directory")]
+)
+def test_nor_does_one_that_has_imported_its_libraries_before(tmp_path, forked, text):
+    program, env = tuning(tmp_path, text)
     ended = forked.run(["-c", program], tmp_path, env)
     assert (tmp_path / "done").exists(), ended.stderr
     assert (tmp_path / "done").read_text() == "0"

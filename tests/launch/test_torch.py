@@ -40,7 +40,7 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def with_torch(make_module_launches):
     """One server for all tests: it takes longer to import PyTorch than they do."""
-    return make_module_launches(["torch"])
+    return make_module_launches(["torch", "torch._dynamo"])  # as backends preload it
 
 
 @pytest.fixture

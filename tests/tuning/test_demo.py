@@ -5,6 +5,15 @@ import json
 import pytest
 
 from syne_hypersched.tuning import demo_job, demo_script
+from tests.forked import ForkedPython
+
+
+@pytest.fixture
+def forked_sklearn():
+    """Runs Python programs that need not import scikit-learn anew."""
+    python = ForkedPython(["sklearn.datasets", "sklearn.model_selection", "syne_tune"])
+    yield python
+    python.close()
 
 
 def test_the_space_of_the_demo_has_what_its_script_takes():
@@ -20,10 +29,10 @@ def test_a_device_kind_is_passed_on():
         demo_job(30.0, "many")
 
 
-def test_a_trial_that_goes_on_trains_as_one_that_was_never_interrupted(tmp_path, forked):
+def test_a_trial_that_goes_on_trains_as_one_that_was_never_interrupted(tmp_path, forked_sklearn):
     def train(folder, epochs):
         arguments = ["--epochs", str(epochs), "--width", "16", "--st_checkpoint_dir", str(tmp_path / folder)]
-        ended = forked.run([demo_script(), *arguments], tmp_path)
+        ended = forked_sklearn.run([demo_script(), *arguments], tmp_path)
         assert ended.returncode == 0, ended.stderr
         lines = [line.partition("[tune-metric]: ")[2] for line in ended.stdout.splitlines() if "tune-metric" in line]
         return [(report["epoch"], report["val_accuracy"]) for report in map(json.loads, lines)]

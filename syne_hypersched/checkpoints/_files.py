@@ -114,6 +114,17 @@ def is_mark(folder: str, path: str, is_written: bool) -> bool:
     return _OF_DATABASE.search(path) is not None or (not is_written and is_empty_file(os.path.join(folder, path)))
 
 
+def is_of_reader(path: str, state: FileState, tree: Collection[str]) -> bool:
+    """Whether an entry of a folder holds nothing, and may have come by somebody who reads a database there (SQLite).
+
+    A database with a write-ahead log gets an empty log then, and an index of it (``-shm``).
+    """
+    journal = _OF_DATABASE.search(path)
+    if journal is None or state.kind != "file" or path[: journal.start() + 1] not in tree:
+        return False
+    return journal[1] == "shm" or not state.size
+
+
 def have_holes(folder: str, paths: Collection[str]) -> bool:
     """Whether some files of a folder are gone, or have places that were never written to."""
     try:

@@ -17,7 +17,7 @@ from typing import Any
 from syne_hypersched.checkpoints._generation import Matched, Notes
 from syne_hypersched.checkpoints._levels import LastLevels, order_of
 from syne_hypersched.checkpoints._rhythm import Rhythm
-from syne_hypersched.checkpoints._states import Best, Order, State, number_of
+from syne_hypersched.checkpoints._states import ADDITION_S, Best, Order, State, number_of
 
 #: A script that saves after its report begins to save within so many seconds.
 LATE_SAVE_S = 0.02
@@ -74,7 +74,7 @@ class Matcher:
         self._seems_early = self._seems_late = self._drained = False
         # Of this launch: the number of reports before it, and the number of its first report of a new level.
         self._num_before, self._first = self.num_reports, self.num_reports + 1
-        self._saved_first, self._saved_last, self._all_saved = False, False, True
+        self._saved_first, self._saved_last, self._all_saved, self._awaits_addition = False, False, True, True
         self._rhythm = Rhythm()
         #: Whether the first level of this launch is too high for a launch that begins anew.
         self.has_loaded = self._is_sure = False
@@ -126,7 +126,7 @@ class Matcher:
             Whether nothing was finished between that and the moment at which it was noticed.
         """
         since_s = time_s if since_s is None else since_s
-        self._rhythm.rest(self.current, self.num_reports, since_s)
+        self.tick(since_s)
         self.settle()
         self.num_reports += 1
         number, state = self.num_reports, self.current
@@ -159,6 +159,7 @@ class Matcher:
             self._is_matched = False
             self._gap_s = after_s
             self._early = state if state is not None and self._may_be_early(state, number) else None
+            self._awaits_addition = not self._is_sure
             self._match_early()
         self._last_report_s, self._touched_s = time_s, None
         self._match_late()
@@ -182,15 +183,17 @@ class Matcher:
     @property
     def decides_s(self) -> float | None:
         """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
-        if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
+        early, is_known = self._early, self.order is Order.EARLY
+        if self._is_matched or early is None or not (is_known or early.is_clear(self._gap_s)):
             return None
-        return self._last_report_s + self._early.long_s(self._gap_s) if self._early.is_clear(self._gap_s) else None
+        long_s = 0.0 if is_known or self._seems_early else early.long_s(self._gap_s)
+        return None if early.generation is None else self._last_report_s + max(long_s, ADDITION_S)
 
     def tick(self, time_s: float) -> None:
         """Time has passed. If a save came shortly before a report and none follows for long, the script saves early."""
         self._rhythm.rest(self.current, self.num_reports, time_s)
         if self.decides_s is not None and time_s >= self.decides_s:
-            self._seems_early = True
+            self._seems_early, self._awaits_addition = True, False
             self._match_early()
 
     def touch(self, time_s: float, noticed_s: float | None = None) -> None:
@@ -210,11 +213,12 @@ class Matcher:
         if self._early is None or self._early is not self.current or self._is_matched:
             return
         waited_s = time_s - self._last_report_s
-        if waited_s > self._early.long_s(self._gap_s) and self._early.is_clear(self._gap_s):
-            self._seems_early = True
-            self._match_early()
-        else:
-            self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
+        self._seems_early = waited_s > self._early.long_s(self._gap_s) and self._early.is_clear(self._gap_s)
+        self._seems_late = self._seems_late if self._seems_early else self.order is not Order.EARLY
+        self._awaits_addition &= waited_s <= ADDITION_S
+        self._match_early()
+        if not self._seems_early or self._awaits_addition:
+            self._early = None
 
     def change(
         self, after: int, before: int, time_s: float, is_save: bool = True, goes_on: bool = False,
@@ -288,9 +292,10 @@ class Matcher:
 
     def end(self, succeeded: bool, time_s: float) -> None:
         """The script has ended, with exit code 0 by itself if ``succeeded``."""
-        self._rhythm.is_over = True
+        self._rhythm.is_over, self._awaits_addition = True, False
         self.tick(time_s)
         self.settle()
+        self._match_early()
         num_reports = self.num_reports - self._first + 1
         if not succeeded or self._drained or num_reports < 2 or not self._all_saved or self._rhythm.is_out_of_step:
             return
@@ -336,7 +341,7 @@ class Matcher:
 
     def _match_early(self) -> None:
         early = self._early
-        if self._is_matched or early is None or early.generation is None:
+        if self._is_matched or self._awaits_addition or early is None or early.generation is None:
             return
         if self.order is Order.EARLY or (self._seems_early and early.is_clear(self._gap_s)):
             self._add(early.generation, "exact")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched._json_files import read_object
-from syne_hypersched.checkpoints._files import num_bytes, read_tree
+from syne_hypersched.checkpoints._files import Tree, is_of_reader, num_bytes, read_tree
 from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME
 
 #: Of so many files, the largest ones, the content is looked at: all of it up to so many bytes, else as many in blocks.
@@ -22,9 +22,15 @@ def published_result(folder: Path) -> dict[str, Any] | None:
     return read_object(folder / BEST_DIRNAME / RESULT_FILENAME)
 
 
+def _read_checkpoint(folder: Path) -> Tree:
+    """The entries of a checkpoint, without what somebody has left there who has only looked at it."""
+    tree = read_tree(folder)
+    return {path: state for path, state in tree.items() if not is_of_reader(path, state, tree)}
+
+
 def measure_checkpoint(folder: Path) -> tuple[int, int]:
     """The number of files of a checkpoint, and the bytes in them."""
-    tree = read_tree(folder)
+    tree = _read_checkpoint(folder)
     return sum(state.kind == "file" for state in tree.values()), num_bytes(tree)
 
 
@@ -47,7 +53,7 @@ def fingerprint(folder: Path) -> str | None:
     """
     import hashlib  # by the tuner alone: the processes that launch trials do without
 
-    tree = read_tree(folder)
+    tree = _read_checkpoint(folder)
     digest = hashlib.blake2b(digest_size=16)
     files = sorted((-state.size, path) for path, state in tree.items() if state.kind == "file")
     try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 from syne_hypersched.checkpoints._files import Tree
 from syne_hypersched.checkpoints._generation import Generation, Notes
 from syne_hypersched.checkpoints._leases import Leases
 from syne_hypersched.checkpoints._numbers import pattern_of
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec
-from syne_hypersched.checkpoints._store import GenerationStore
+from syne_hypersched.checkpoints._store import GenerationStore, torn_folder
 
 
 class NoRoomError(Exception):
@@ -117,7 +118,7 @@ class Shelf:
     def _begin_anew(self, reason: str) -> Beginning:
         """Sets the only checkpoint aside."""
         folder = os.path.realpath(self._spec.folder)
-        aside = f"{folder}-torn"
+        aside = torn_folder(Path(folder))
         try:
             shutil.rmtree(aside, ignore_errors=True)
             os.rename(folder, aside)

@@ -16,6 +16,9 @@ _LONG_FACTOR = 3.0
 #: The same for the first save of a launch, which cannot be compared with a report before: so many times longer, or so
 #: many seconds more. A busy machine may let a script wait between its report and its save.
 _FIRST_FACTOR, _FIRST_S = 10.0, 0.1
+#: A script that saves before its report may add to that save within so many seconds after the report, as when it copies
+#: its best model.
+ADDITION_S = 0.05
 #: A level below all others, which stands for none; JSON has no infinity.
 NO_LEVEL = -1e308
 

@@ -262,6 +262,11 @@ def generations_folder(checkpoints: Path) -> Path:
     return checkpoints.with_name(f".{checkpoints.name}-generations")
 
 
+def torn_folder(checkpoints: Path) -> Path:
+    """Where a checkpoint folder is set aside that may be torn, and of which there is no generation."""
+    return checkpoints.with_name(f"{checkpoints.name}-torn")
+
+
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
     aside = path.with_name(f".{path.name}.new")
     with open(aside, "w", encoding="utf-8") as file:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._files import read_tree
-from syne_hypersched.checkpoints._store import GenerationStore
+from syne_hypersched.checkpoints._store import GenerationStore, torn_folder
 from syne_hypersched.filenames import JOURNAL_DIRNAME
 
 logger = logging.getLogger(__name__)
@@ -227,7 +227,9 @@ class CheckpointRemover:
 
 
 def remove_checkpoints(folder: Path) -> int | None:
-    """Removes a folder of checkpoints with its generations; other processes see it vanish in one step.
+    """Removes a folder of checkpoints with its generations, and what was set aside because it may be torn.
+
+    Other processes see each folder vanish in one step.
 
     Symbolic links are not followed: only the link itself is removed, in the folder or in its place.
 
@@ -243,7 +245,8 @@ def remove_checkpoints(folder: Path) -> int | None:
     """
     generations = GenerationStore(folder).folder
     # A process that was killed during a removal may have left a renamed folder.
-    asides = {path: path.with_name(f".{path.name.lstrip('.')}-removed") for path in (folder, generations)}
+    folders = folder, generations, torn_folder(folder)
+    asides = {path: path.with_name(f".{path.name.lstrip('.')}-removed") for path in folders}
     found = [path for pair in asides.items() for path in pair if os.path.lexists(path)]
     if not found:
         return None

@@ -70,13 +70,20 @@ def describe_best(run: Run) -> str:
     if not _is_in_log(run, best):
         return text + f"\nit says {shown(run.metric)} {metric_text(best.value)}, which its trial has never reported"
     if incumbent is not None and _is_better(run, incumbent.value, best.value):
-        text += f"\nit has {shown(run.metric)} {metric_text(best.value)}: what was better has left no whole checkpoint"
+        text += f"\nit has {shown(run.metric)} {metric_text(best.value)}: {_why_not_better(run, best)}"
     if incumbent is not None and _is_better(run, best.value, incumbent.value):
         # The trial was paused at an earlier report, after which it had trained on.
         text += (
             f"\nit has {shown(run.metric)} {metric_text(best.value)}, which the tuner had not received when it ended"
         )
     return text
+
+
+def _why_not_better(run: Run, best: PublishedBest) -> str:
+    """Why what is better is not published."""
+    if _is_told(run, best) or not run.is_killed:
+        return "what was better has left no whole checkpoint" + ("" if run.is_over else " so far")
+    return "what was better was not published before the tuner was killed"
 
 
 def check_best(run: Run) -> Iterator[tuple[int, str]]:
@@ -123,6 +130,8 @@ def _fault_of_files(best: PublishedBest, known: dict[str, Any]) -> str:
     num_files, num_bytes = best.files
     if not num_files:
         return "and its checkpoint is gone"
+    if "num_files" not in known:
+        return ""  # it was published by a version that did not count them
     if (num_files, num_bytes) == (known.get("num_files"), known.get("num_bytes")):
         return ""
     was = f"{counted(known.get('num_files', 0), 'file')} with {counted(known.get('num_bytes', 0), 'byte')}"

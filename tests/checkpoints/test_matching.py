@@ -124,10 +124,53 @@ def test_who_has_reported_in_the_middle_of_a_save_is_not_trusted_to_save_before_
     history.report(1, 3.0)
     if overlaps:
         history.matcher.overlap()
-    history.save(1 if overlaps else 2)
+    history.save(1 if overlaps else 2, after_s=0.0 if overlaps else 1.0)
     history.report(2, 1.0, after_s=1.0)
-    history.save(2 if overlaps else 3)
+    history.save(2 if overlaps else 3, after_s=0.0 if overlaps else 1.0)
     assert history.matched() == ((2, 2, 1) if overlaps else (2, 2, "exact"))
+
+
+@pytest.mark.parametrize("order", [Order.UNKNOWN, Order.EARLY])
+@pytest.mark.parametrize("has_seemed_early", [False, True])
+def test_what_is_added_soon_after_the_report_is_a_part_of_its_checkpoint(order, has_seemed_early):
+    """It copies its best model after the report, and what was there at the report holds an older one."""
+    history = History(order)
+    losses = (4.0, 3.0, 2.0) if has_seemed_early else (2.0,)
+    for epoch, loss in enumerate(losses, start=1):
+        history.save(epoch, after_s=1.0)
+        history.report(epoch, loss, after_s=0.001)
+        history.wait(0.5)
+    epoch = len(losses) + 1
+    history.save(epoch, after_s=1.0)
+    at_the_report = len(history.contents)
+    history.report(epoch, 1.0, after_s=0.001)
+    history.save(epoch, after_s=0.04)
+    history.save(epoch + 1, after_s=1.0)
+    history.report(epoch + 1, 3.0, after_s=0.001)
+    known = history.matcher.matched[-1]
+    assert (known.report, known.match) == (epoch, 1)
+    assert known.generation > at_the_report
+
+
+def test_what_is_added_late_is_not_waited_for():
+    history = History(Order.EARLY)
+    history.save(1, after_s=1.0)
+    history.report(1, 1.0, after_s=0.001)
+    assert history.matcher.matched == []
+    history.matcher.touch(history.now + 0.06)
+    assert history.matched() == (1, 1, "exact")
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_nothing_is_added_once_the_script_has_ended_or_if_the_order_is_certain(is_ended):
+    history = History(Order.EARLY)
+    if not is_ended:
+        history.matcher.know(Order.EARLY)
+    history.save(1, after_s=1.0)
+    history.report(1, 1.0, after_s=0.001)
+    if is_ended:
+        history.matcher.end(False, history.now)
+    assert history.matched() == (1, 1, "exact")
 
 
 def test_what_is_certain_of_the_order_stays():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 
 import pytest
 
@@ -57,6 +58,35 @@ def test_a_change_that_keeps_the_sizes_changes_the_fingerprint(checkpoint, chang
     change(checkpoint)
     assert measure_checkpoint(checkpoint) == size
     assert fingerprint(checkpoint) != before
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_who_reads_a_database_changes_nothing(tmp_path, mode):
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    database = sqlite3.connect(folder / "state.db")
+    database.execute("pragma journal_mode = wal")
+    database.execute("create table state (epoch)")
+    database.close()
+    before = describe_checkpoint(folder)
+    assert before["num_files"] == 1
+    reader = sqlite3.connect(f"file:{folder}/state.db?mode={mode}", uri=True)
+    reader.execute("select * from state").fetchall()
+    assert sorted(os.listdir(folder)) == ["state.db", "state.db-shm", "state.db-wal"]
+    assert describe_checkpoint(folder) == before
+    reader.close()
+    assert describe_checkpoint(folder) == before
+
+
+@pytest.mark.parametrize(("name", "content", "is_beside"), [
+    ("state.db-wal", "pages", True), ("state.db-shm", "", False), ("state.db-journal", "", False), ("note", "", True),
+])  # fmt: skip
+def test_what_is_not_left_by_a_reader_counts(tmp_path, name, content, is_beside):
+    if is_beside:
+        (tmp_path / "state.db").write_text("pages")
+    before = describe_checkpoint(tmp_path)
+    (tmp_path / name).write_text(content)
+    assert describe_checkpoint(tmp_path)["fingerprint"] != before["fingerprint"]
 
 
 def test_of_many_files_the_largest_ones_are_read(checkpoint, monkeypatch):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from syne_hypersched.checkpoints import Generation, GenerationStore, Notes
 from syne_hypersched.checkpoints._files import read_tree
+from syne_hypersched.checkpoints._store import torn_folder
 from syne_hypersched.checkpoints.removal import (
     CheckpointRemover,
     StoppedTrials,
@@ -38,6 +39,14 @@ def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path):
     assert remove_checkpoints(folder) == 1024
     assert os.listdir(tmp_path / "0") == []
     assert remove_checkpoints(folder) is None
+
+
+def test_what_was_set_aside_because_it_may_be_torn_is_removed_too(tmp_path):
+    folder = make_checkpoints(tmp_path / "0" / "checkpoints", 20)
+    make_checkpoints(torn_folder(folder), 10)
+    (tmp_path / "0" / "std.out").touch()
+    assert remove_checkpoints(folder) == 30
+    assert os.listdir(tmp_path / "0") == ["std.out"]
 
 
 def test_what_an_interrupted_removal_has_left_is_removed_too(tmp_path):

@@ -129,6 +129,27 @@ def test_something_better_has_to_be_spoken_of(run: Run) -> None:
         assert found(replace(run, events=(*run.events, event))) == []
 
 
+@pytest.mark.parametrize(("changes", "text"), [
+    ({"is_over": True, "is_killed": False}, "what was better has left no whole checkpoint\n"),
+    ({"is_over": True, "is_killed": True}, "what was better was not published before the tuner was killed"),
+    ({"is_over": False, "is_killed": False}, "what was better has left no whole checkpoint so far\n"),
+])  # fmt: skip
+def test_of_a_run_that_may_go_on_nobody_says_that_there_is_no_better_checkpoint(
+    run: Run, changes: dict[str, bool], text: str
+) -> None:
+    put(run, **{run.metric: run.incumbent.value + (1 if run.do_minimize else -1)})
+    assert text in describe_run(replace(run, **changes)) + "\n"
+
+
+def test_a_result_of_a_version_that_did_not_count_files(run: Run) -> None:
+    put(run, st_checkpoint={"level": run.incumbent.resource, "launch": 0, "generation": 1, "match": 1})
+    assert describe_run(run).endswith("or up to 1 report newer")
+    assert found(published(run)) == []
+    shutil.rmtree(run.path / "best" / "checkpoint")
+    assert "its checkpoint is gone" in describe_run(run)
+    assert "its checkpoint is gone" in "".join(found(published(run)))
+
+
 def published(run: Run) -> Run:
     """The run, with the event of what is in best/."""
     result = json.loads((run.path / "best" / "result.json").read_text())

@@ -1,8 +1,9 @@
-"""Files of JSON that another program may be writing, or that it has left half written."""
+"""Files of JSON: those that another program may have left half written, and configurations of any values."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,3 +15,25 @@ def read_object(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Writes a configuration as a script may read it.
+
+    NumPy's numbers and arrays become numbers and lists. What JSON does not know becomes the text that the script would
+    be given as an argument, so that a path is the same in both.
+
+    Parameters
+    ----------
+    path
+        The file.
+    config
+        The configuration.
+    """
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file, default=_plain)
+
+
+def _plain(value: object) -> object:
+    as_list = getattr(value, "tolist", None)  # of NumPy, which is not imported for this
+    return str(value) if as_list is None else as_list()

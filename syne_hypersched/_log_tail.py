@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ CHUNK_BYTES = 2 << 20
 #: Bytes that one call of :meth:`LogTail.reports` reads at most, and number of waiting reports at which reading stops.
 _BYTES_AT_ONCE = CHUNK_BYTES
 _MAX_WAITING = 10_000
+#: Bytes that are searched at once: a log may have a hundred thousand reports, and the first be the one that is wanted.
+_PART_BYTES = 1 << 16
 
 
 class LogTail:
@@ -67,19 +70,21 @@ class LogTail:
                 self._read(to_the_end, None)
                 self._has_looked = not to_the_end
 
-    def reports(self, to_the_end: bool = False) -> list[RawReport]:
+    def reports(self, to_the_end: bool = False, at_most: int = _BYTES_AT_ONCE) -> list[RawReport]:
         """The reports that were completed since the last call, in order.
 
-        Reads nothing if :meth:`look` has just been called, else at most two megabytes; the next call goes on.
+        Reads nothing if :meth:`look` has just been called, else a part; the next call goes on.
 
         Parameters
         ----------
         to_the_end
             The writer has ended: the whole log is read, and an unfinished report is torn.
+        at_most
+            Bytes that are read, two megabytes by default, unless it is read to its end.
         """
         with self._lock:
             if to_the_end or not self._has_looked:
-                self._read(to_the_end, None if to_the_end else _BYTES_AT_ONCE)
+                self._read(to_the_end, None if to_the_end else at_most)
             self._has_looked = False
             found, self._found = self._found, []
             return found
@@ -92,6 +97,31 @@ class LogTail:
             found += self.reports(to_the_end)
             if self.position >= size or self.position == position:
                 return found
+
+    def number_of(self, is_wanted: Callable[[dict[str, Any]], bool]) -> int | None:
+        """How many reports a log whose writer has ended has up to the first one that is wanted; None if it has none.
+
+        Reads from where the last call has stopped, and no further than to that report. Then the log is closed.
+
+        Parameters
+        ----------
+        is_wanted
+            Whether a report with these values is.
+        """
+        number, is_last = 0, False
+        try:
+            while not is_last:
+                position = self.position
+                found = self.reports(at_most=_PART_BYTES)
+                if is_last := self.position == position:  # the rest may be torn, or one long report
+                    found = self.reports(to_the_end=True)
+                for report in found:
+                    number += 1
+                    if is_wanted(report.values):
+                        return number
+            return None
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Closes the file; a later call opens it again."""

@@ -187,3 +187,30 @@ def test_a_log_that_its_script_empties_is_spoken_of_once(tmp_path, caplog):
         assert tail.reports() == []
     (record,) = caplog.records
     assert "has become shorter" in record.getMessage()
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 700, 5_000])
+@pytest.mark.parametrize("padding", [0, 200_000])
+def test_the_number_of_a_report_is_found_without_reading_what_comes_after_it(tmp_path, wanted, padding):
+    line = '[tune-metric]: {"epoch": %d, "text": "%s"}\n'
+    log = tmp_path / "std.out"
+    log.write_text("text\n" * 100_000 + "".join(line % (n, "x" * (padding if n == 2 else 0)) for n in range(1, 5_001)))
+    seen = []
+
+    def is_wanted(values):
+        seen.append(values["epoch"])
+        return values["epoch"] == wanted
+
+    tail = LogTail(log)
+    assert tail.number_of(is_wanted) == wanted
+    assert seen == list(range(1, wanted + 1))
+    assert wanted > 2 or padding or tail.position < 2**20
+
+
+def test_a_report_that_is_in_no_log_has_no_number(tmp_path):
+    log = tmp_path / "std.out"
+    assert LogTail(log).number_of(lambda values: True) is None
+    log.write_text('[tune-metric]: {"epoch": 1}\n[tune-metric]: {"epoch": ')
+    assert LogTail(log).number_of(lambda values: values["epoch"] == 2) is None
+    log.write_text('[tune-metric]: {"epoch": 1}\n[tune-metric]: {"epoch": 2}')
+    assert LogTail(log).number_of(lambda values: values["epoch"] == 2) == 2

@@ -16,8 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from syne_tune.util import dump_json_with_numpy
-
+from syne_hypersched._json_files import write_config
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched.checkpoints._generation import Generation, Match
 from syne_hypersched.checkpoints._levels import num_steps
@@ -340,9 +339,8 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
 
 def _number_in_log(incumbent: Incumbent) -> int | None:
     """Number of an incumbent's report in its trial's log, counted from 1; None if the log does not have it."""
-    reports = LogTail(incumbent.checkpoints.with_name(STDOUT_FILENAME)).reports(to_the_end=True)
-    numbers = (n for n, report in enumerate(reports, start=1) if is_made_of(incumbent.result, report.values))
-    return next(numbers, None)
+    log = LogTail(incumbent.checkpoints.with_name(STDOUT_FILENAME))
+    return log.number_of(lambda values: is_made_of(incumbent.result, values))
 
 
 def publish(
@@ -384,7 +382,7 @@ def publish(
                 "level": level, "launch": incumbent.result.get(ST_LAUNCH), "generation": generation.number,
                 "match": match, **describe_checkpoint(new / "checkpoint"),
             }  # fmt: skip
-        dump_json_with_numpy(incumbent.config, new / CONFIG_FILENAME)
+        write_config(new / CONFIG_FILENAME, incumbent.config)
         result = {"trial_id": incumbent.trial_id, **incumbent.result, ST_CHECKPOINT: checkpoint}
         with open(new / RESULT_FILENAME, "w", encoding="utf-8") as file:
             json.dump(result, file, default=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class SegmentWriter:
 
 
 def encode(entry: Entry) -> bytes:
-    """One line of JSON. Floats come back as they were, NaN and infinities too.
+    """One line of JSON. Floats come back as they were, NaN and infinities too; a path is written as its text.
 
     Raises
     ------
@@ -106,6 +107,8 @@ def _plain(value: object) -> object:
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
     raise TypeError(f"a journal keeps what JSON keeps, but got {value!r} of type {type(value).__name__}")
 
 

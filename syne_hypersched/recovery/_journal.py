@@ -27,6 +27,7 @@ from syne_hypersched.backends.local import ElasticLocalBackend
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME, segment_name
 from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._background import BackgroundSnapshots
+from syne_hypersched.recovery._config_values import check_config_space, config_space_of
 from syne_hypersched.recovery._extension import deadline_of
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
@@ -89,7 +90,8 @@ class Journal(StoreResultsCallback):
     Raises
     ------
     TypeError
-        ``snapshot_interval_s`` or ``drain_s`` is not a number.
+        ``snapshot_interval_s`` or ``drain_s`` is not a number. When the tuning starts: the configuration space has a
+        value of a type that a journal does not keep.
     ValueError
         ``snapshot_interval_s`` is not a positive number, or ``drain_s`` a negative one. When the tuning starts: its
         backend is none of this package's local ones, or the experiment has a journal already and is not being resumed.
@@ -138,6 +140,7 @@ class Journal(StoreResultsCallback):
         folder = Path(tuner.tuner_path) / JOURNAL_DIRNAME
         check_has_begun_here(tuner)
         if self._takeover is None:
+            check_config_space(config_space_of(tuner.scheduler))
             self._begin(tuner, folder)
         takeover, self._takeover = self._takeover, None
         if takeover is None:

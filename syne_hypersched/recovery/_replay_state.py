@@ -13,6 +13,7 @@ from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.contract import Situation
 from syne_hypersched.records.segments import Entry
+from syne_hypersched.recovery._config_values import ConfigValues
 from syne_hypersched.recovery._journaled import described
 
 
@@ -47,9 +48,12 @@ class ReplayState:
     ----------
     num_devices_per_trial
         Devices with which trials start and resume.
+    values
+        The values of the space that is searched, which configurations get back.
     """
 
     num_devices_per_trial: int = 1
+    values: ConfigValues = field(default_factory=ConfigValues)
     trials: dict[int, ElasticTrial] = field(default_factory=dict)
     #: Devices that each running trial is to have.
     num_devices: dict[int, int] = field(default_factory=dict)
@@ -124,7 +128,7 @@ class ReplayState:
         """Makes the trial that an entry ``add`` is about."""
         trial = ElasticTrial(
             trial_id=entry["trial_id"],
-            config=entry["config"],
+            config=self.values.restored(entry["config"]),
             creation_time=datetime.fromisoformat(entry["created"]),
             metrics=[],
             status=Status.in_progress,
@@ -137,7 +141,7 @@ class ReplayState:
         return trial
 
     def _suggested(self, entry: Entry) -> None:
-        suggestion = described(entry)
+        suggestion = described({**entry, "config": self.values.restored(entry.get("config"))})
         if suggestion is None:
             self.exhausted = True
         elif suggestion.spawn_new_trial_id:

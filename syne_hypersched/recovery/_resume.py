@@ -28,6 +28,7 @@ from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_
 from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import candidate_folders, similar_names
 from syne_hypersched.records.segments import Segments, read_segments, sync_segments
+from syne_hypersched.recovery._config_values import ConfigValues, config_space_of
 from syne_hypersched.recovery._extension import assume_first_deadline, deadline_wanted, extend, is_extended_to
 from syne_hypersched.recovery._journal import Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
@@ -154,7 +155,8 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     _move(tuner, path)
     last_s = max((entry["time_s"] for entry in segments.entries), default=0.0)
     started_at = time.monotonic() - elapsed_s(segments, last_s, lock.last_alive, time_passes)
-    ticks, progress = Ticks(), ReplayState(backend.num_devices_per_trial)
+    values = ConfigValues(config_space_of(tuner.scheduler))
+    ticks, progress = Ticks(), ReplayState(backend.num_devices_per_trial, values)
     deadline_s = deadline_wanted(tuner.scheduler, tuner.stop_criterion, segments.headers, segments.entries)
     num_known = 0
     if is_extended_to(segments.entries, deadline_s):

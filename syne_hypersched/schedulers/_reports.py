@@ -92,11 +92,28 @@ class ReportReader:
 
     Parameters
     ----------
-    metric, time_attr, do_minimize, max_t
-        As in :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
+    metric, time_attr, do_minimize, max_t, grace_period
+        As in :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`. Without ``grace_period`` nothing is said
+        of levels at which no trial can be compared.
+
+    Attributes
+    ----------
+    lowest_rung
+        The level below which trials are not compared; None if that depends on what they report.
     """
 
-    def __init__(self, metric: str, time_attr: str, do_minimize: bool, max_t: float) -> None:
+    # Readers that earlier versions have stored lack these.
+    _grace_period: float | None = None
+    lowest_rung: float | None = None
+    #: Trials whose first report was at ``max_t``, as long as there was no other one; then None.
+    _num_at_end: int | None = 0
+    #: Trials whose scripts have ended below the lowest rung, as long as no trial has reached it; then None.
+    _num_below: int | None = 0
+
+    def __init__(
+        self, metric: str, time_attr: str, do_minimize: bool, max_t: float, grace_period: float | None = None
+    ) -> None:
+        self._grace_period = self.lowest_rung = grace_period
         self._metric = metric
         self._time_attr = time_attr
         self._do_minimize = do_minimize
@@ -164,6 +181,8 @@ class ReportReader:
                     f"{self._time_attr!r} the epochs (or steps) trained so far, and save the count in its checkpoint, "
                     "or name another entry as time_attr",
                 )
+        if trial_id not in self._last:
+            self._look_at_first(report.resource)
         if trial_id not in self._last and report.resource > self._max_t:
             self._warn(
                 "beyond",
@@ -194,6 +213,8 @@ class ReportReader:
     def complete(self, trial_id: int) -> None:
         """Records that the script of a trial has come to its end."""
         last, number = self._last.get(trial_id), self._num_at_one_level.get(trial_id, 0)
+        if last is not None:
+            self._look_at_last(trial_id, last.resource)
         if last is not None and number >= _SEVERAL and last.resource < self._max_t:
             self._warn(
                 "constant",
@@ -206,8 +227,37 @@ class ReportReader:
 
     def end(self, trial_id: int) -> None:
         """Records that a trial no longer runs."""
-        self._last.pop(trial_id, None)
+        last = self._last.pop(trial_id, None)
+        if last is not None and self.lowest_rung is not None and last.resource >= self.lowest_rung:
+            self._num_below = None
         self._num_at_one_level.pop(trial_id, None)
+
+    def _look_at_first(self, resource: float) -> None:
+        """Warns if trials report for the first time when they are done."""
+        if self._num_at_end is None or self._grace_period is None or self._grace_period >= self._max_t:
+            return
+        self._num_at_end = self._num_at_end + 1 if resource == self._max_t else None
+        if self._num_at_end == _SEVERAL:
+            self._warn(
+                "at the end",
+                f"the first report of each of {_SEVERAL} trials has {self._time_attr}={resource:g} (time_attr), which "
+                "is max_t: a trial is stopped there, and none can be ended earlier for being worse than others. Have "
+                f"the script report as it trains, with {self._time_attr!r} counting up to max_t={self._max_t:g}",
+            )
+
+    def _look_at_last(self, trial_id: int, resource: float) -> None:
+        """Warns if scripts end before their trials can be compared."""
+        if self._num_below is None or self.lowest_rung is None or resource >= self.lowest_rung:
+            return
+        self._num_below += 1
+        if self._num_below == _SEVERAL:
+            self._warn(
+                "below",
+                f"the scripts of {_SEVERAL} trials have ended below {self._time_attr}={self.lowest_rung:g} "
+                f"(grace_period), trial {trial_id} at {resource:g}: no trial has reached the level at which they are "
+                "compared for the first time, so every trial is trained to its end. Give grace_period and max_t in the "
+                f"unit of {self._time_attr!r}, or have the script report epochs (or steps) under it",
+            )
 
     def _count_value(self, trial_id: int, value: float) -> None:
         """Counts a report as long as no value was finite."""

@@ -162,7 +162,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._tells = True
         self._starts = True
         self._added: set[int] = set()
-        self._reports = ReportReader(self.metric, self.time_attr, self.do_minimize, self.max_t)
+        self._reports = ReportReader(self.metric, self.time_attr, self.do_minimize, self.max_t, self.grace_period)
         # Syne Tune's searchers take seeds of 31 bits.
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
         self.random_state = np.random.RandomState(own_seed)

@@ -193,3 +193,16 @@ def test_irregular_levels_break_nothing(name, steps, first, max_t, grace_period)
         beyond = trial.epoch.to_numpy() >= max_t
         assert not any(beyond[:-1])
         assert not beyond[-1] or trial.st_decision.iloc[-1] == "STOP"
+
+
+@pytest.mark.parametrize("levels", [[0.1, 0.2, 0.3], [-3, -2, -1], [MAX_T]], ids=str)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_levels_at_which_nothing_is_compared_are_told(name, levels, caplog):
+    """With fractions the adaptive strategy begins its rungs at what trials report; below 0 it has none."""
+    simulate(FAMILIES[name](num_devices=2), Curves(levels), num_devices=2, deadline_s=1000.0)
+    told = [record.getMessage() for record in caplog.records if "3 trials ha" in record.getMessage()]
+    assert len(told) == (name != "adaptive" or levels == [MAX_T])
+    assert all(
+        "epoch=" in message and f"={'9 (time_attr)' if levels == [MAX_T] else '1 (grace_period)'}" in message
+        for message in told
+    )

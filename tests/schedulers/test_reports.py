@@ -217,3 +217,57 @@ def test_several_reports_at_the_level_of_a_pause_are_no_fault(reader, caplog):
     reader.read(0, {"val_loss": 1.0, "epoch": 9})
     reader.complete(0)
     assert messages(caplog) == []
+
+
+@pytest.fixture
+def comparing_reader():
+    return ReportReader("val_loss", "epoch", True, 27, grace_period=3)
+
+
+def train(reader, trial, levels):
+    for level in levels:
+        reader.read(trial, {"val_loss": 1.0, "epoch": level})
+    reader.complete(trial)
+
+
+def test_scripts_that_report_only_at_their_end_are_warned_of_once(comparing_reader, caplog):
+    for trial in range(3):
+        assert messages(caplog) == []
+        train(comparing_reader, trial, [27])
+    train(comparing_reader, 3, [27])
+    (message,) = messages(caplog)
+    assert "the first report of each of 3 trials has epoch=27 (time_attr), which is max_t" in message
+    assert "Have the script report as it trains" in message
+
+
+def test_scripts_that_end_below_the_lowest_rung_are_warned_of_once(comparing_reader, caplog):
+    for trial in range(3):
+        assert messages(caplog) == []
+        train(comparing_reader, trial, [-1, 0.5, 2.5])
+    train(comparing_reader, 3, [1, 2])
+    (message,) = messages(caplog)
+    assert "3 trials have ended below epoch=3 (grace_period), trial 2 at 2.5" in message
+    assert "Give grace_period and max_t in the unit of 'epoch'" in message
+
+
+@pytest.mark.parametrize(
+    "levels", [[[27], [27], [26, 27], [27]], [[1, 2, 3], [1], [2], [1, 2]], [[1], [2], [9], [1]]], ids=str
+)
+def test_one_trial_that_can_be_compared_is_enough(comparing_reader, levels, caplog):
+    for trial, of_trial in enumerate(levels):
+        train(comparing_reader, trial, of_trial)
+    assert messages(caplog) == []
+
+
+def test_a_trial_that_is_resumed_has_reported_before(comparing_reader, caplog):
+    for trial in range(3):
+        comparing_reader.resume(trial)
+        train(comparing_reader, trial, [27])
+    assert messages(caplog) == []
+
+
+def test_a_maximum_at_the_lowest_rung_asks_for_no_other_report(caplog):
+    reader = ReportReader("val_loss", "epoch", True, 27, grace_period=27)
+    for trial in range(3):
+        train(reader, trial, [27])
+    assert messages(caplog) == []

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
-from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched._json_files import write_config
 from syne_hypersched._terminal_text import plain_log
 from syne_hypersched.backends.local._crew import Crew
 from syne_hypersched.backends.local._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
@@ -95,7 +95,7 @@ class TrialProcesses(StateMachine):
         if self.unwritten_config is not None:
             # For the user alone: configurations may hold secrets.
             self.config_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            dump_json_with_numpy(self.unwritten_config, self.config_path)
+            write_config(self.config_path, self.unwritten_config)
             self.unwritten_config = None
 
     def begin_launch(self, num_devices: int, num_nodes: int = 1) -> None:

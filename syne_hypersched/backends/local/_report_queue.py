@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -129,6 +130,14 @@ class ReportQueue:
                 number = self._numbers.pop(iteration)
                 self._forgotten = min(number, self._forgotten[0] or number), number
         return self._delivered
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A tuner is stored by a pickler in Python, which takes tens of seconds for a hundred thousand reports.
+        return {**self.__dict__, "_waiting": pickle.dumps(self._waiting), "_delivered": pickle.dumps(self._delivered)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        of_bytes = {name: pickle.loads(value) for name, value in state.items() if isinstance(value, bytes)}
+        self.__dict__.update(state | of_bytes)
 
     def take_back(self, after: dict[str, Any] | None) -> None:
         """Requeues the reports that were delivered after this one: the tuner has not looked at them."""

@@ -178,6 +178,8 @@ class HyperSched(DecidingScheduler):
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
         self._decisions = DecisionLog()
+        if grace_period is None and self.strategy == "adaptive":
+            self._reports.lowest_rung = None
         self._prepare(scaling, None if grace_period is None else self.grace_period)
         self._unheard = {}
         limits = self.options if isinstance(self.options, Adaptive) else Adaptive()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import dill
 import pytest
 
 from syne_hypersched.backends.local._report_queue import ReportQueue
@@ -66,3 +68,30 @@ def test_no_launch_answers_before_the_signal_that_led_to_it(reports, tmp_path):
     (read,) = reports.read("epoch", answers_to=float("inf"))
     assert read.values["st_signal_to_report_s"] == 0.0
     reports.tail.close()
+
+
+def test_a_copy_has_what_waits_and_is_made_fast(reports):
+    """A tuner is stored by ``dill``, a pickler in Python, which would take a microsecond for each byte of them."""
+    first = accept(reports, *range(1, 5))
+    reports.deliver()
+    second = accept(reports, 5, 6)
+    copy = dill.loads(dill.dumps(reports))
+    assert copy.deliver() == second
+    assert copy.number_of(first[2]) == 3
+    assert copy.accept({"epoch": 7}, "epoch", now=0.0)["st_worker_iter"] == 6
+    pickler = Counting(io.BytesIO())
+    pickler.dump(reports)
+    accept(reports, *range(7, 1_007))
+    more = Counting(io.BytesIO())
+    more.dump(reports)
+    assert more.num_reports == pickler.num_reports == 0
+
+
+class Counting(dill.Pickler):
+    """Counts the reports that it stores one by one."""
+
+    num_reports = 0
+
+    def save(self, obj, save_persistent_id=True):
+        self.num_reports += isinstance(obj, dict) and "st_worker_iter" in obj
+        super().save(obj, save_persistent_id)

@@ -1,0 +1,92 @@
+"""Values of configurations that JSON changes: a tuple becomes a list, a path a text. A journal gives them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from syne_tune.config_space import Categorical, Domain
+from syne_tune.optimizer.scheduler import TrialScheduler
+
+from syne_hypersched.records.segments import encode
+
+
+def config_space_of(scheduler: TrialScheduler) -> Mapping[str, Any]:
+    """The configuration space of a scheduler, of whatever kind; empty if it does not have one."""
+    for owner in (scheduler, getattr(scheduler, "searcher", None)):
+        found = getattr(owner, "config_space", None)
+        if isinstance(found, Mapping):
+            return found
+    return {}
+
+
+def check_config_space(config_space: Mapping[str, Any]) -> None:
+    """Checks that configurations of a space can be written to a journal and to the table of results.
+
+    Raises
+    ------
+    TypeError
+        The space has a value that is of no type that JSON keeps.
+    ValueError
+        It has a text that no file can hold.
+    """
+    for name, value in _values(config_space):
+        try:
+            written = encode({name: value})
+        except (TypeError, ValueError):  # of another type; a list that contains itself
+            raise TypeError(
+                "config_space must have numbers, texts, truth values, None, paths, and lists, tuples or dictionaries "
+                f"of these for an experiment with a Journal, but {name!r} has {value!r} of type "
+                f"{type(value).__name__}: give its name or its text, and have the script make the value of it"
+            ) from None
+        if b"\\ud" in written and not _is_text_of_files(value):
+            raise ValueError(
+                f"config_space must have texts that can be written to files in UTF-8, but {name!r} has {value!r}"
+            )
+
+
+class ConfigValues:
+    """The values of a configuration space by how they come out of a journal.
+
+    Parameters
+    ----------
+    config_space
+        The space; a name that it does not have keeps its value.
+    """
+
+    def __init__(self, config_space: Mapping[str, Any] | None = None) -> None:
+        self._known: dict[bytes, Any] = {}
+        for name, value in _values(config_space or {}):
+            try:
+                self._known.setdefault(encode({name: value}), value)
+            except (TypeError, ValueError):  # a space that is not that of the journal
+                continue
+
+    def restored(self, config: dict[str, Any] | None) -> dict[str, Any] | None:
+        """A configuration as it was before it was written to the journal.
+
+        Parameters
+        ----------
+        config
+            What was read from the journal.
+        """
+        if config is None:
+            return None
+        return {name: self._known.get(encode({name: value}), value) for name, value in config.items()}
+
+
+def _values(config_space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """All values of a space with their names, except those of domains of numbers."""
+    for name, domain in config_space.items():
+        if isinstance(domain, Categorical):
+            yield from ((name, category) for category in domain.categories)
+        elif not isinstance(domain, Domain):
+            yield name, domain
+
+
+def _is_text_of_files(value: Any) -> bool:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

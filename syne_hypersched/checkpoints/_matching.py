@@ -184,10 +184,10 @@ class Matcher:
     def decides_s(self) -> float | None:
         """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
         early, is_known = self._early, self.order is Order.EARLY
-        if self._is_matched or early is None or not (is_known or early.is_clear(self._gap_s)):
+        if self._is_matched or early is None or early.generation is None:
             return None
         long_s = 0.0 if is_known or self._seems_early else early.long_s(self._gap_s)
-        return None if early.generation is None else self._last_report_s + max(long_s, ADDITION_S)
+        return self._last_report_s + max(long_s, ADDITION_S) if is_known or early.is_clear(self._gap_s) else None
 
     def tick(self, time_s: float) -> None:
         """Time has passed. If a save came shortly before a report and none follows for long, the script saves early."""
@@ -208,8 +208,7 @@ class Matcher:
         """
         self._is_writing = True
         noticed_s = time_s if noticed_s is None else noticed_s
-        self._touched_s = noticed_s if self._touched_s is None else self._touched_s
-        self._begun_s = self._begun_s or (time_s, noticed_s)
+        self._touched_s, self._begun_s = self._touched_s or noticed_s, self._begun_s or (time_s, noticed_s)
         if self._early is None or self._early is not self.current or self._is_matched:
             return
         waited_s = time_s - self._last_report_s
@@ -352,8 +351,7 @@ class Matcher:
             return
         if self._early is not None or self._is_redone(state, best):
             return
-        level, is_first = best.level(self.time_attr), state.before == self._num_before
-        num_levels = self._levels.num_after(level, state.before, is_first)
+        num_levels = self._levels.num_after(best.level(self.time_attr), state.before, state.before == self._num_before)
         # Each launch may have saved once more than it has reported.
         num_lost = 0 if num_levels else self._launch - best.launch
         newer_by = max(state.before + 1 + num_lost - best.report, num_levels)
@@ -387,8 +385,7 @@ class Matcher:
     def _add(self, generation: int, match: Any) -> None:
         if (best := self._best) is not None:
             matched = Matched(best.report, best.end, best.values, best.launch, generation, match)
-            self.matched = [*self.matched[-1:], matched]
-            self._news.append(matched)
+            self.matched, self._news = [*self.matched[-1:], matched], [*self._news, matched]
             self._is_matched = True
 
     def news(self) -> list[Matched]:

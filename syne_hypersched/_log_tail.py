@@ -164,7 +164,7 @@ class LogTail:
             line = chunk[tag:] if end < 0 else chunk[tag:end]
             found = reports_of(line, self._offset + tag, is_whole=end >= 0 or ends)
             self._found += found.reports
-            if found.torn is not None:
+            if found.torn is not None and not (ends and end < 0):  # what was ended as it printed is no fault
                 self._warn(found.torn)
             position = tag + found.used
             if found.waits:

@@ -214,3 +214,12 @@ def test_a_report_that_is_in_no_log_has_no_number(tmp_path):
     assert LogTail(log).number_of(lambda values: values["epoch"] == 2) is None
     log.write_text('[tune-metric]: {"epoch": 1}\n[tune-metric]: {"epoch": 2}')
     assert LogTail(log).number_of(lambda values: values["epoch"] == 2) == 2
+
+
+def test_a_report_that_was_being_printed_when_its_script_was_ended_is_no_fault(tmp_path, caplog):
+    log = tmp_path / "std.out"
+    log.write_text('[tune-metric]: {"epoch": 1}\n[tune-metric]: {"epoch": ')
+    tail = LogTail(log)
+    assert [report.values for report in tail.reports()] == [{"epoch": 1}]
+    assert tail.reports(to_the_end=True) == []
+    assert not caplog.records

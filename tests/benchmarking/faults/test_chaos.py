@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 
 def test_nothing_is_lost_whatever_goes_wrong(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
-    outcome = run(num_reports=110, seed=1, mean_pause_s=0.25, folder=tmp_path)
+    outcome = run(num_reports=150, seed=1, mean_pause_s=0.25, folder=tmp_path)
     assert outcome.wrong == []
     # It has been a run, and not an undisturbed one.
     assert outcome.num_reports >= 100

@@ -31,9 +31,10 @@ def write_config(path: Path, config: Mapping[str, Any]) -> None:
         The configuration.
     """
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(config, file, default=_plain)
+        json.dump(config, file, default=plain_value)
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
+    """What is written for a value that JSON does not know."""
     as_list = getattr(value, "tolist", None)  # of NumPy, which is not imported for this
     return str(value) if as_list is None else as_list()

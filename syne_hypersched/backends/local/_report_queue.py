@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from syne_tune.constants import ST_WORKER_ITER
 
+from syne_hypersched._json_files import plain_value
 from syne_hypersched.backends.shared.reports import LogTail, ReportStream, StreamedReport
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 
@@ -133,11 +134,13 @@ class ReportQueue:
 
     def __getstate__(self) -> dict[str, Any]:
         # A tuner is stored by a pickler in Python, which takes tens of seconds for a hundred thousand reports.
-        return {**self.__dict__, "_waiting": pickle.dumps(self._waiting), "_delivered": pickle.dumps(self._delivered)}
+        # A scheduler may have added values to those that were delivered.
+        lists = {"_waiting": self._waiting, "_delivered": self._delivered}
+        return self.__dict__ | {name: json.dumps(reports, default=plain_value) for name, reports in lists.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        of_bytes = {name: pickle.loads(value) for name, value in state.items() if isinstance(value, bytes)}
-        self.__dict__.update(state | of_bytes)
+        texts = {name: json.loads(value) for name, value in state.items() if isinstance(value, str)}
+        self.__dict__.update(state | texts)
 
     def take_back(self, after: dict[str, Any] | None) -> None:
         """Requeues the reports that were delivered after this one: the tuner has not looked at them."""

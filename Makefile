@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEADLINE_S ?= 60
-# Tests that run at the same time. Some wait for processes, so half as many again as there are cores keep them busy.
-WORKERS ?= $(shell echo $$(($$(nproc) * 3 / 2)))
+# Tests that run at the same time. Some wait for processes, so twice as many as there are cores keep them busy.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 PYTEST := $(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help

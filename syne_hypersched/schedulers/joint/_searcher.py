@@ -178,11 +178,11 @@ class JointSearcher:
     def _one_random(self) -> dict[str, Any] | None:
         if self._listed is not None:
             return self._listed.next()
-        config = self._explore.suggest()
-        for _ in range(NUM_DRAWS - 1):
+        config: dict[str, Any] | None = None
+        for _ in range(NUM_DRAWS):
+            config = self._explore.suggest()
             if config is None or tuple(self._encoding.units(config).tolist()) not in self._suggested:
                 break
-            config = self._explore.suggest()
         return config
 
     def _modelled(self) -> dict[str, Any] | None:

@@ -14,10 +14,9 @@ if one number in a name starts again while another one has grown (``step-2-part-
 If the same file is written again and again, with reports in between, that file alone is a checkpoint, even if earlier
 checkpoints had more files: a script may write some files only with the first checkpoint.
 
-A script may use two names in turn, and then write which of them is the newest. Then names are of no help, but the same
-number of files is written between two reports each time, and only the last one of them is the same file. If a thread
-saves, the file that is written again tells as much: the same number of other files came before it both times. Such
-checkpoints are called a cycle here.
+A script may use two names in turn, and then write which of them is the newest (``_turns.py``). If a thread saves, the
+file that is written again tells as much: the same number of other files came before it both times. Such checkpoints are
+called a cycle here.
 
 Files that are of use only while others are written are no part of the checkpoint (``_lifetimes.py``).
 """
@@ -25,84 +24,82 @@ Files that are of use only while others are written are no part of the checkpoin
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 
 from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._folders import NumberedFolders
+from syne_hypersched.checkpoints._layouts import layout_of
 from syne_hypersched.checkpoints._lifetimes import Lifetimes
 from syne_hypersched.checkpoints._numbers import (
     are_same,
     is_missing_part,
-    is_of_same_numbers,
-    lacks_parts,
-    may_alternate,
     names_of,
     pattern_of,
     shape_of,
-    starts_again,
     without,
 )
 from syne_hypersched.checkpoints._path_list import PathList
+from syne_hypersched.checkpoints._present import Present
+from syne_hypersched.checkpoints._singles import Singles
+from syne_hypersched.checkpoints._turns import Turns
 
 #: After this many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
 #: After this many checkpoints in a row, each with other names than the one before, names say nothing.
 _MOST_ODD = 3
-#: After this many checkpoints in a row with alternating names, the script is taken to alternate.
-_TURNS = 2
-#: After so many reports in a row, before each of which one part was written, parts are taken for whole checkpoints.
-_MOST_SINGLE = 3
 
 
 class Bursts:
-    """See the module."""
+    """See the module.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    layout
+        What a checkpoint consists of, if an earlier launch has shown it (``_layouts.py``).
+    present
+        Files of whole checkpoints that were there before the launch.
+    """
+
+    def __init__(self, layout: Sequence[str] = (), present: Iterable[str] = ()) -> None:
         #: Paths of the present checkpoint, in the order in which they were finished.
         self._paths = PathList()
         #: Names of the checkpoint before, and how often each occurs; None: there was none.
-        self._last: Counter[str] | None = None
-        #: How many files it had, and the name of the last one; the names in the order of writing, and the one that
-        #: ended it, if no report came in its middle.
-        self._last_shape, self._last_order, self._last_end = (0, ""), list[str](), ""
-        #: Whether there was a report since the last file, the files that came first after a report, and how often the
-        #: last file was written again after a report.
-        self._has_reported = False
-        self._after_report: set[str] = set()
-        self._num_alone = 0
-        #: Number of checkpoints in a row that had other names than the one before.
-        self._num_odd = 0
+        self._last: Counter[str] | None = names_of(layout) if layout else None
+        #: Its number of files and last name; the names in order, and the last one if no report came in its middle.
+        self._last_shape, self._last_order, self._last_end = shape_of(layout), list(map(pattern_of, layout)), ""
+        #: Whether there was a report since the last file, and the files that came first after a report.
+        self._has_reported, self._after_report = False, set[str]()
+        #: How often the last file was written again after a report, and how many checkpoints in a row had other names.
+        self._num_alone = self._num_odd = 0
         #: Whether a file of the present checkpoint was removed, and whether that was when it was complete; and which
         #: ones were that had been there at a report.
         self._is_cleaned = self._is_over = False
         self._gone = PathList()
         #: Names of those that may have been of use only during the writing, since no report has shown them.
-        self._unsure, self._lifetimes = set[str](), Lifetimes()
-        #: What was written since the last report, and between the two before; whether names are used in turn, and how
-        #: often in a row it looks so.
-        self._turn = PathList()
-        self._last_turn = PathList()
-        self._takes_turns: bool | None = None
-        self._num_turns = 0
+        self._unsure, self._lifetimes = set[str](), Lifetimes(self._last)
+        #: What was known before the first removal since the last file or report: names, parts that are gone, lifetimes.
+        self._before_removal: tuple[Counter[str] | None, PathList, Lifetimes] | None = None
+        self._removed = list[str]()
+        self._turns, self._has_written = Turns(), False  # any file, in this launch
         #: The shape of all checkpoints, if names are used in turn and reports come at any time.
         self._cycle: tuple[int, str] | None = None
-        #: Whether a report came in the middle of the present checkpoint.
-        self._is_cut = False
-        #: Whether a report came while a file was being written.
-        self._is_overlapped = False
+        #: Whether a report came in the middle of the present checkpoint, and whether while any file was being written.
+        self._is_cut = self._is_overlapped = False
         self._folders = NumberedFolders()
         #: Files that were finished since the last report, and since the last time when a checkpoint began for certain.
-        self._fresh: set[str] = set()
-        self._since = PathList()
+        self._fresh, self._since = set[str](), PathList()
         #: The name of the very first file.
-        self._head = ""
+        self._head = pattern_of(layout[0]) if layout else ""
+        #: What a checkpoint consists of; empty if that is not certain. And the paths of the checkpoint before.
+        self._layout, self._before = list(layout), set[str]()
+        self._present = Present(present, layout)
         #: Whether the present checkpoint was begun by a name that may be that of another part of it.
         self._is_guess = False
         #: Names of files that were closed twice during one save; whether a pause or a removal came after the last file.
         self._reopened, self._has_rested = set[str](), False
-        #: How many reports in a row were preceded by one part of a whole.
-        self._num_single = 0
         #: Whether the last report came in the middle of a whole, so that its other parts were written after it.
-        self._is_continued = False
+        self._singles, self._is_continued = Singles(), False
 
     @property
     def is_cut(self) -> bool:
@@ -114,16 +111,23 @@ class Bursts:
         """Whether the present checkpoint has the names of the one before."""
         if self._lacks_parts or (self._is_guess and len(self._paths) < 2):
             return False
-        if self._cycle or self._takes_turns:
-            return bool(self._paths) and shape_of(self._paths) == (self._cycle or shape_of(self._last_turn))
+        if self._cycle or self._turns.are_taken:
+            return bool(self._paths) and shape_of(self._paths) == (self._cycle or shape_of(self._turns.before))
         return bool(self._paths) and are_same(self._paths.names, self._last)
 
     @property
     def is_certain(self) -> bool:
         """Whether the present checkpoint is complete for certain."""
         return self.is_complete and bool(
-            self._cycle or self._takes_turns or self._lifetimes.is_certain(self._paths.names)
+            self._cycle or self._turns.are_taken or self._lifetimes.is_certain(self._paths.names)
         )
+
+    @property
+    def layout(self) -> list[str]:
+        """What a checkpoint consists of (``_layouts.py``); empty if that is not certain."""
+        if self._cycle or self._turns.are_taken:
+            return []
+        return layout_of(self._paths, self._before) if self._before and self.is_certain else self._layout
 
     @property
     def is_first(self) -> bool:
@@ -141,7 +145,7 @@ class Bursts:
 
     @property
     def _has_other_names(self) -> bool:
-        if self._cycle or self._takes_turns or self._may_be_second:
+        if self._cycle or self._turns.are_taken or self._may_be_second:
             return not self.is_complete
         if self._gone or self._lacks_parts:
             return True
@@ -152,7 +156,7 @@ class Bursts:
     @property
     def _lacks_parts(self) -> bool:
         """Whether names such as ``model-1-of-3`` say that more is to come."""
-        return self._num_single < _MOST_SINGLE and self._paths.lacks_parts
+        return not self._singles.are_parts and self._paths.lacks_parts
 
     @property
     def is_only_one(self) -> bool:
@@ -162,7 +166,7 @@ class Bursts:
     @property
     def _may_be_second(self) -> bool:
         """Whether the files since the first report may be the second checkpoint, under other names."""
-        return self._last is None and 0 < len(self._turn) < len(self._last_turn) and not self._is_continued
+        return self._last is None and 0 < len(self._turns.written) < len(self._turns.before) and not self._is_continued
 
     def begins(self, path: str) -> bool:
         """Whether a file or folder is the first one of a checkpoint."""
@@ -177,7 +181,7 @@ class Bursts:
             return begins
         if self.is_complete:
             return True
-        if self._takes_turns:
+        if self._turns.are_taken:
             return False
         if self._is_over or (self._is_cleaned and self._has_reported):
             return True
@@ -187,25 +191,13 @@ class Bursts:
             return not may_go_on or self._num_alone + self._has_reported >= _ALONE
         if self._starts_again(path):
             return True
-        return self._is_old(path) and (self._is_guess or not self.expects(path))
-
-    def _is_old(self, path: str) -> bool:
-        """Whether there is a file with this name but for its numbers, and a report came after it."""
-        name = pattern_of(path)
-        is_beside = bool(self._paths) and is_of_same_numbers(path, self._paths[-1])
-        if self._paths.old_names is None:
-            self._paths.old_names = {pattern_of(other) for other in self._paths if other not in self._fresh}
-        return not is_beside and name in self._paths.old_names
+        return self._paths.has_old(path, self._fresh) and (self._is_guess or not self.expects(path))
 
     def _starts_again(self, path: str) -> bool:
         """Whether a file shows that all before it was the first checkpoint, whatever reports came between."""
-        if not self._since or not (self._last is None or self._is_guess):
-            return False
-        name, last = pattern_of(path), path
-        if name in self._since.names:
-            last = next(other for other in reversed(self._since) if pattern_of(other) == name)
-        is_first = path == self._since[0] or (name == self._head and self._lifetimes.is_passing(name))
-        return is_first or starts_again(path, last)
+        is_head_again = pattern_of(path) == self._head and self._lifetimes.is_passing(self._head)
+        may_start_again = bool(self._since) and (self._last is None or self._is_guess)
+        return may_start_again and (is_head_again or self._since.starts_again(path))
 
     def expects(self, path: str) -> bool:
         """Whether the checkpoint before had more files of this name than the present one has so far."""
@@ -218,23 +210,31 @@ class Bursts:
 
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
-        if self._cycle and not self._goes_on(path, *self._cycle):
+        if self._cycle and not self._paths.are_followed_by(path, *self._cycle):
             self._cycle = None
         self._head = self._head or pattern_of(path)
+        self._before_removal = None
+        self._singles.add(path)
+        if self._singles.are_growing and self._paths[-1:] != [path]:
+            self.begin()
+            self._last, self._is_guess, self._cycle = names_of([path]), False, None
         begins, is_again = self.begins(path), self._paths[-1:] == [path]
         if self._is_at_once_again(path):
             self._reopened.add(pattern_of(path))
         self._has_rested = False
-        is_guess = self._last is None and self._is_old(path) and not (path in self._paths or self._starts_again(path))
+        is_old = self._last is None and self._paths.has_old(path, self._fresh)
+        is_guess = is_old and not (path in self._paths or self._starts_again(path))
+        is_new = self._last is not None or path not in self._paths or self._starts_again(path)
         second = self._paths.second_of_cycle(path) if self._last is None or self._is_guess else []
         if second:
             begins, self._paths = False, PathList(self._paths[: len(second)])
             self.begin()
             self._paths, self._cycle, self._is_guess = PathList(second[:-1]), shape_of(second), False
-        elif begins and self._is_second(path):
-            begins, self._paths = False, PathList(self._last_turn)
+        elif begins and not is_new and self._turns.may_end_with(path):
+            # What was written since the report is the second checkpoint, under another name.
+            begins, self._paths = False, PathList(self._turns.before)
             self.begin()
-            self._paths = PathList(self._turn)
+            self._paths = PathList(self._turns.written)
         elif begins and self._folders.gives_up(path) and not self._cycle:
             self._paths, self._last, self._since, self._is_guess = PathList(), None, PathList(), False
         elif begins:
@@ -247,7 +247,7 @@ class Bursts:
             self._lifetimes.go_on(self._has_reported)
         is_added = not is_again or begins
         if is_added:
-            for known in (self._paths, self._turn, self._since):
+            for known in (self._paths, self._turns.written, self._since):
                 known.append(path)
             self._num_alone = 0
             if pattern_of(path) in self._gone.names:
@@ -256,12 +256,12 @@ class Bursts:
                 self._after_report.add(path)
         else:
             self._num_alone += self._has_reported
-        self._has_reported = False
+        self._has_reported, self._has_written = False, True
         self._folders.add(path)
         if path not in self._fresh:
             self._fresh.add(path)
-            # Its name may have been that of an older path alone.
-            self._paths.old_names = None if self._paths.times(path) > is_added else self._paths.old_names
+            if self._paths.times(path) > is_added:  # its name may have been that of an older path alone
+                self._paths.old_names = None
         return begins
 
     def rest(self) -> None:
@@ -279,43 +279,30 @@ class Bursts:
         """Whether the last file is written to again, without a report or a pause in between."""
         return self._paths[-1:] == [path] and not (self._has_reported or self._has_rested)
 
-    def _goes_on(self, path: str, num_files: int, last: str) -> bool:
-        """Whether a file is the last one of a cycle if, and only if, it has the name of it."""
-        return (pattern_of(path) == last) == (len(self._paths) % num_files == num_files - 1)
-
-    def _is_second(self, path: str) -> bool:
-        """Whether what was written since the report is the second checkpoint, under another name."""
-        is_new = self._last is not None or path not in self._paths or self._starts_again(path)
-        return not is_new and bool(self._turn) and may_alternate([*self._turn, path], self._last_turn)
-
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
-        self._has_reported, self._is_continued = True, self._lacks_parts
+        self._has_reported, self._is_continued, self._before_removal = True, self._lacks_parts, None
         self._folders.report()
+        self._singles.report()
         self._fresh.clear()
         self._paths.old_names = None
         self._is_cut = self._is_cut or (is_certain and self._has_other_names)
         self._drop_unsure()
         self._lifetimes.report(self._paths.names, self.is_complete)
-        turn, before = self._turn, self._last_turn
-        if self._is_tail():
+        turn, before = self._turns.written, self._turns.before
+        is_known = self._last is not None and not (self._is_overlapped or self._is_guess or self._gone)
+        if is_known and self._paths.is_tail_of(self._last_order):  # the others were written only once
             self._last, self._last_order = Counter(self._paths.names), list(map(pattern_of, self._paths))
         if not turn:
             return
-        if self._num_single < _MOST_SINGLE:
-            self._num_single = self._num_single + 1 if len(turn) == 1 and lacks_parts(turn) else 0
-            self._paths = PathList(self._paths[-1:]) if self._num_single == _MOST_SINGLE else self._paths
-        self._turn, self._last_turn = PathList(), turn
-        if before and shape_of(turn) != shape_of(before):
-            self._takes_turns, self._num_turns = False, 0
-        elif before and not self._takes_turns and may_alternate(turn, before) and names_of(turn) != names_of(before):
-            self._num_turns += 1
-            if self._takes_turns is None or self._num_turns >= _TURNS:
-                self._takes_turns, self._last, self._paths = True, names_of(before), PathList(turn)
+        if self._singles.end(turn):
+            self._paths = PathList(self._paths[-1:])
+        if self._turns.report():
+            self._last, self._paths = names_of(before), PathList(turn)
 
     def begin(self) -> None:
         """The next file begins another checkpoint."""
-        if self._paths or self._gone:
+        if self._paths or (self._gone and self._has_written):
             names = self._paths.names + self._gone.names
             self._lifetimes.begin(names)
             self._num_odd = self._num_odd + 1 if self._last is not None and not are_same(names, self._last) else 0
@@ -323,33 +310,41 @@ class Bursts:
             self._last_order = list(map(pattern_of, self._paths))
             self._last_end = "".join(self._last_order[-1:]) if self._after_report.isdisjoint(self._paths[1:]) else ""
             self._is_cut = False
+            self._layout, self._before = self.layout if self.is_certain else [], set(self._paths)
+            self._present = Present()
             self._last, self._paths, self._num_alone = names, PathList(), 0
             self._is_cleaned, self._is_over, self._gone, self._unsure = False, False, PathList(), set()
             self._after_report.clear()
 
-    def _is_tail(self) -> bool:
-        """Whether the checkpoint has the last files of the one before, so that the others were written only once."""
-        is_known = self._last is not None and not (self._is_overlapped or self._is_guess or self._gone)
-        return is_known and self._paths.is_tail_of(self._last_order)
-
     def set_aside(self, path: str) -> None:
         """A file or folder was moved away. If it is of the present checkpoint, another one is made."""
+        self._miss(path)
         gone = self._paths.within(path)
         self._gone.extend(gone)
         # A file that was finished only now has another name during the save, and is written once more.
         self._is_over = self._is_over or not self._fresh.issuperset(gone)
         self._paths.discard_in(path)
 
+    def _miss(self, path: str) -> None:
+        """What was there before the launch may be removed before the first checkpoint is written."""
+        missed = self._present.remove(path, self._paths.names)
+        self._gone.extend(missed)
+        self._unsure.update(map(pattern_of, missed))
+
     def remove(self, path: str) -> None:
         """A file or folder was removed. A folder that was put in place as a whole is gone with its first file."""
+        self._miss(path)
         path = self._paths.holder(path)
         # A part of this checkpoint would stay.
         self._is_guess = self._is_guess and (path in self._paths or pattern_of(path) not in self._paths.names)
-        if not any(known.has_in(path) for known in (self._paths, self._since, self._turn)):
+        if not any(known.has_in(path) for known in (self._paths, self._since, self._turns.written)):
             return
         paths, gone = self._paths, self._paths.within(path)
         removed, num_left = names_of(gone), len(paths) - len(gone)
         self._cycle = None if gone else self._cycle
+        if self._before_removal is None:
+            self._removed, self._before_removal = [], (self._last, PathList(self._gone), deepcopy(self._lifetimes))
+        self._removed.extend(gone)
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
         brief = self._lifetimes.brief(removed, paths.names) if is_brief else set[str]()
@@ -364,12 +359,17 @@ class Bursts:
         self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
         paths.discard_in(path)
         self._since.discard_in(path)
-        used = brief | {pattern_of(other) for other in self._turn.within(path)}
+        used = brief | {pattern_of(other) for other in self._turns.written.within(path)}
         # What ends a checkpoint is a part of it, and is removed when the next one begins.
         used -= {*self._lifetimes.lasting, *self._paths.names, self._last_end}
         self._forget(used)
         # Other files were finished while it was there: it is none that is removed before the next checkpoint.
-        self._pass_by((brief & used) | {name for name in used if self._turn.outlasts(name)})
+        self._pass_by((brief & used) | {name for name in used if self._turns.written.outlasts(name)})
+        if unsure and not num_left:  # of all that it had, nothing stays: it was a checkpoint
+            self._last, self._gone, self._lifetimes = self._before_removal
+            self._gone.extend(self._removed)
+            self._unsure.update(map(pattern_of, self._removed))
+            self._lifetimes.lose(self._removed, Counter())
 
     def _drop_unsure(self) -> None:
         """The last file was removed, and no checkpoint begun after that: it was of brief use."""
@@ -388,7 +388,7 @@ class Bursts:
         is_fresh = bool(gone) and self._fresh.issuperset(gone)
         self._cycle = None if gone else self._cycle
         self._has_reported = self._has_reported or not self._after_report.isdisjoint(gone)
-        for known in (self._paths, self._turn, self._since, self._gone):
+        for known in (self._paths, self._turns.written, self._since, self._gone):
             known.discard_in(path)
         pattern = pattern_of(path)
         self._forget({name for name in self._last or () if is_in(name, pattern)})

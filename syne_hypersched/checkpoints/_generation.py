@@ -114,6 +114,12 @@ class Notes:
     evidence: dict[str, Any] | None = None
     """What the matcher needs to learn from the next launch in which order the script saves and reports."""
 
+    layout: list[str] = field(default_factory=list)
+    """What a checkpoint consists of (``_layouts.py``), if that is known..."""
+
+    num_processes: int = 0
+    """...and how many processes have written it."""
+
     def is_whole_in(self, live: Tree) -> bool:
         """Whether the present folder is as the last launch has left it, and is certainly whole."""
         return self.is_whole and live == self.left

@@ -13,10 +13,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import ChangeWatch
+from syne_hypersched.checkpoints._drain import begin_drain
 from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge, may_be_cut
 from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
-from syne_hypersched.checkpoints._leases import being_written
+from syne_hypersched.checkpoints._layouts import known_layout
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import Shelf
@@ -25,7 +27,6 @@ from syne_hypersched.checkpoints._states import Order
 from syne_hypersched.checkpoints._store import GenerationStore
 from syne_hypersched.checkpoints._taker import Taker
 from syne_hypersched.checkpoints._tried import FIRST_QUIET_S, TriedCheckpoint
-from syne_hypersched.checkpoints._writers import is_alive
 
 #: After so many seconds without a change, the checkpoint is taken to be finished, for now.
 QUIET_S = 0.03
@@ -36,8 +37,6 @@ _PATIENCE_S = 0.5
 _LOCK_S = _LOOK_S = 0.02
 #: Within so many seconds a file written aside is moved to its place, and an incomplete checkpoint completed, or never.
 _ASIDE_S = 1.0
-#: So many files are looked at before SIGTERM.
-_MOST_FILES = 256
 #: While the folder changes meanwhile, a generation is begun so many times in a row.
 _MOST_TRIES = 3
 
@@ -76,7 +75,9 @@ class GenerationKeeper:
         self._struck_at = math.inf
         #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
-        self._ends, self._error = False, ""
+        self._ends, self._error, self._num_processes = False, "", 0
+        #: Files of whole checkpoints that were there before the launch.
+        self._present: list[str] = []
         self._taker: Taker
         self._tried: TriedCheckpoint
 
@@ -108,13 +109,15 @@ class GenerationKeeper:
             return replace(beginning, error=beginning.error or self._error)
         self._observer = Observer(spec, self._watch, self._matcher, self._shelf.remove_unsound)
         present = None if beginning.generation is None else self._shelf.find(beginning.generation)
+        found = read_tree(spec.folder)
         if present is not None:
             self._observer.habits.know(dict(present.kept))
-            self._observer.mark_taken(read_tree(spec.folder))
+            self._observer.mark_taken(found)
         else:
             # A folder that is known to be whole becomes a generation as soon as there is time.
             self._observer.is_dirty = bool(live) and self._shelf.is_whole(live)
-        is_in_doubt = present is None and bool(read_tree(spec.folder)) and not self._observer.is_dirty
+        is_in_doubt = present is None and bool(found) and not self._observer.is_dirty
+        self._present = [] if is_in_doubt else [path for path, state in found.items() if state.kind != "folder"]
         self._taker = Taker(
             spec, self._shelf, self._observer, self._matcher, is_ending=lambda: self._asked_s is not None
         )
@@ -130,6 +133,9 @@ class GenerationKeeper:
         """The processes of the launch exist."""
         if self._watch is not None:
             self._observer.pids = tuple(pids)
+            before = self._store.notes()
+            layout, self._num_processes = known_layout(before.layout, len(pids), before.num_processes), len(pids)
+            self._observer.bursts = Bursts(layout, self._present)
             self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             self._thread = threading.Thread(target=self._run, args=(self._watch,), name="checkpoints", daemon=True)
             self._thread.start()
@@ -196,28 +202,12 @@ class GenerationKeeper:
         if self._watch is None:
             return True
         try:
-            if not self._drain(may_wait):
+            may_drain, self._at_sigterm = begin_drain(self._spec.folder, self._observer, may_wait)
+            if not may_drain:
                 return False
         except Exception as error:  # whatever it is, the launch ends
             self._error = f"{type(error).__name__}: {error}"
         self._matcher.drain()
-        return True
-
-    def _drain(self, may_wait: bool) -> bool:
-        found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
-        observer, folder = self._observer, os.path.realpath(self._spec.folder)
-        # Of files that are mapped into memory, and were closed, there may be no event.
-        files = [
-            path for path, state in found.items() if state.kind == "file" and f"{folder}/{path}" not in observer.logs
-        ]
-        mapped = being_written(folder, files[:_MOST_FILES])
-        log_end, open_now = observer.log.size(), observer.open_files()
-        has_changed = len(found) <= _MOST_FILES and read_tree(folder) != found  # nobody may ever know that it is whole
-        if may_wait and (has_changed or observer.logs.awaited(open_now, time.monotonic())):
-            return False  # no event has told of it yet
-        writing = {os.path.relpath(path, folder) for path in open_now} | set(being_written(folder, mapped))
-        is_in_doubt = observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
-        self._at_sigterm = found if not is_in_doubt and all(map(is_alive, observer.pids)) else None
         return True
 
     def strike(self) -> None:
@@ -267,7 +257,10 @@ class GenerationKeeper:
         self._matcher.tick(seen_s)
         self._tell_news()
         self._tried.look()
-        is_quiet = now - observer.changed_s >= (FIRST_QUIET_S if observer.bursts.is_only_one else QUIET_S)
+        is_quiet = now - observer.changed_s >= QUIET_S
+        if is_quiet and observer.bursts.is_only_one:
+            observer.bursts.rest()  # what is there now is more than a file of brief use, whatever follows
+            is_quiet = now - observer.changed_s >= FIRST_QUIET_S
         if not observer.is_dirty:
             if is_quiet and self._is_open():
                 self._settle()
@@ -312,6 +305,7 @@ class GenerationKeeper:
     def _write_notes(self, left: Tree | None, is_whole: bool = False, is_torn: bool = False) -> None:
         notes = self._matcher.notes()
         notes.is_whole, notes.is_torn = is_whole, is_torn
+        notes.layout, notes.num_processes = self._observer.bursts.layout, self._num_processes
         notes.left, notes.log_end, notes.num_generations = left, self._observer.log.seen_size, self._shelf.number
         try:
             self._store.write_notes(notes)

@@ -23,9 +23,15 @@ _SAME = 5
 
 
 class Lifetimes:
-    """See the module. Files are known by their names, without numbers."""
+    """See the module. Files are known by their names, without numbers.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    names
+        What a checkpoint consists of, if that is known.
+    """
+
+    def __init__(self, names: Counter[str] | None = None) -> None:
         #: How many files of each name were there at the last report, and at the last pause since then, except those of
         #: brief use.
         self._lasting: Counter[str] = Counter()
@@ -36,7 +42,7 @@ class Lifetimes:
         #: Names of the last checkpoint, how often in a row it had them, and those that are certain.
         self._names: Counter[str] | None = None
         self._num_same = 0
-        self._certain: Counter[str] | None = None
+        self._certain = names
         self._has_removed = False
 
     def begin(self, names: Counter[str]) -> None:

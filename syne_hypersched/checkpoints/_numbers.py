@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 _DIGITS = re.compile(r"\d+")
 _PART = re.compile(r"(\d+)[-_ ]of[-_ ](\d+)")
@@ -21,6 +21,11 @@ _COUNTED = re.compile("epoch|step|iter|round", re.IGNORECASE)
 def pattern_of(path: str) -> str:
     """A path without its numbers, which may be others in each save."""
     return _DIGITS.sub("#", path)
+
+
+def has_digits(path: str) -> bool:
+    """Whether there is a number in a path."""
+    return _DIGITS.search(path) is not None
 
 
 def has_name(path: str, paths: Iterable[str]) -> bool:
@@ -38,6 +43,12 @@ def starts_again(path: str, last: str) -> bool:
     """Whether one number is lower and another one higher than in the last name of this pattern."""
     pairs = list(zip(_numbers_of(path), _numbers_of(last), strict=True))
     return any(number < other for number, other in pairs) and any(number > other for number, other in pairs)
+
+
+def has_grown(path: str, before: str) -> bool:
+    """Whether two names differ in their only number, and that has grown."""
+    numbers, others = _numbers_of(path), _numbers_of(before)
+    return pattern_of(path) == pattern_of(before) and len(numbers) == 1 and numbers > others
 
 
 def lacks_parts(paths: Collection[str]) -> bool:
@@ -65,7 +76,7 @@ def _numbers_of(path: str) -> list[int]:
     return [int(number) for number in _DIGITS.findall(path)]
 
 
-def names_of(paths: list[str]) -> Counter[str]:
+def names_of(paths: Iterable[str]) -> Counter[str]:
     return Counter(map(pattern_of, paths))
 
 
@@ -77,7 +88,7 @@ def without(names: Counter[str], is_no_part: Callable[[str], bool]) -> Counter[s
     return Counter({name: n for name, n in names.items() if not is_no_part(name)})
 
 
-def shape_of(paths: list[str]) -> tuple[int, str]:
+def shape_of(paths: Sequence[str]) -> tuple[int, str]:
     """How many files there are, and the name of the last one."""
     return len(paths), pattern_of(paths[-1]) if paths else ""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from syne_hypersched.checkpoints._files import is_in
-from syne_hypersched.checkpoints._numbers import may_alternate, pattern_of, whole_of
+from syne_hypersched.checkpoints._numbers import is_of_same_numbers, may_alternate, pattern_of, starts_again, whole_of
 
 
 def folders_of(path: str) -> Iterator[str]:
@@ -93,6 +93,32 @@ class PathList(list[str]):
         """Whether a name is followed by other names."""
         names = list(map(pattern_of, self))
         return name in names[:-1] and names[-1] != name
+
+    def has_old(self, path: str, fresh: Collection[str]) -> bool:
+        """Whether there is a file with the name of a path that was there at the last report.
+
+        Parameters
+        ----------
+        path
+            The path. With the numbers of the last file and another name, it is beside that file.
+        fresh
+            What was finished since the report.
+        """
+        if self.old_names is None:
+            self.old_names = {pattern_of(other) for other in self if other not in fresh}
+        is_beside = bool(self) and is_of_same_numbers(path, self[-1])
+        return not is_beside and pattern_of(path) in self.old_names
+
+    def starts_again(self, path: str) -> bool:
+        """Whether a path is the first one, or has a number that starts again while another one has grown."""
+        name, last = pattern_of(path), path
+        if name in self.names:
+            last = next(other for other in reversed(self) if pattern_of(other) == name)
+        return path == self[0] or starts_again(path, last)
+
+    def are_followed_by(self, path: str, num_files: int, last: str) -> bool:
+        """Whether a path is the last one of so many if, and only if, it has the name of the last one."""
+        return (pattern_of(path) == last) == (len(self) % num_files == num_files - 1)
 
     def second_of_cycle(self, path: str) -> list[str]:
         """The second checkpoint, if a path ends it that has ended the first one, and no other path was in both."""

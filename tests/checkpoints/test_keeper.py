@@ -22,6 +22,7 @@ from syne_hypersched.checkpoints import (
     Notes,
     Order,
 )
+from syne_hypersched.checkpoints import _drain as drain_module
 from syne_hypersched.checkpoints import _keeper as keeper_module
 from syne_hypersched.checkpoints import _matching as matching_module
 from syne_hypersched.checkpoints import _tried as tried_module
@@ -457,6 +458,37 @@ os.kill(os.getpid(), signal.SIGKILL)
     launches.seen("found True False")
 
 
+@pytest.mark.parametrize("num_done", range(1, 8))
+def test_a_later_launch_that_removes_its_checkpoint_and_dies_before_it_has_saved_the_next_one_has_lost_nothing(
+    launches, num_done
+):
+    """Before its first save nobody has seen it write what it removes."""
+    script = """
+for epoch in (1, 2):
+    shutil.rmtree(folder / f"step-{epoch - 1}", ignore_errors=True)
+    for name in ("model", "shards/optimizer"):
+        put(folder / f"step-{epoch}" / name, epoch)
+    report(epoch, 1 / epoch)
+    while taken() < epoch:
+        time.sleep(0.005)
+"""
+    launches.run(script)
+    steps = [
+        "(folder / 'step-2/model').unlink()",
+        "(folder / 'step-2/shards/optimizer').unlink()",
+        "(folder / 'step-2/shards').rmdir()",
+        "(folder / 'step-2').rmdir()",
+        "(folder / 'step-3').mkdir()",
+        "put(folder / 'step-3/model', 3)",
+        "time.sleep(0.1)",
+    ]
+    dies = "os.kill(os.getpid(), signal.SIGKILL)"
+    assert not launches.run("\n".join([*steps[:num_done], dies])).is_whole
+    launches.run("print('found', sorted(path.name for path in folder.rglob('*')), flush=True)")
+    launches.seen("found ['model', 'optimizer', 'shards', 'step-2']")
+    assert launches.epochs()[-1] == 2
+
+
 def test_who_dies_between_two_writes_goes_on_from_the_last_one(launches):
     launches.folder.mkdir()  # nobody knows whether what was there before it was watched is whole
     body = "for epoch in (1, 2):\n    atomic(epoch)\n    report(epoch, 1 / epoch)\nos.kill(os.getpid(), signal.SIGKILL)"
@@ -872,9 +904,11 @@ time.sleep(600)
 class InProcess:
     """A keeper in this process, of a script that does what it is told."""
 
-    def __init__(self, folder, **fields):
+    def __init__(self, folder, notes=None, **fields):
         self.folder = folder / "0" / "checkpoints"
         self.folder.mkdir(parents=True)
+        if notes is not None:  # of earlier launches
+            GenerationStore(self.folder).write_notes(notes)
         self.log = folder / "0" / "std.out"
         spec = CheckpointSpec(str(self.folder), str(self.log), 0, time_attr="epoch", metric="loss", **fields)
         self.keeper = GenerationKeeper(spec, lambda _: None)
@@ -1090,6 +1124,51 @@ def test_the_first_save_of_a_thread_is_put_back_if_the_script_is_killed_in_the_s
     assert (GenerationStore(trial.folder).notes().left is not None) == rests
 
 
+@pytest.mark.parametrize("num_before", [1, 2])
+def test_a_later_launch_knows_when_the_first_save_of_a_thread_is_complete(
+    in_process, monkeypatch, wait_for, num_before
+):
+    """As the launch before has shown it; a new file for each epoch may be no other rank's."""
+    monkeypatch.setattr(keeper_module, "_ASIDE_S", 600.0)
+    trial = in_process(notes=Notes(layout=["step-#"], num_processes=num_before))
+    trial.report(1, 1.0)
+    trial.do(f"file = open({str(trial.folder / 'step-2')!r}, 'w'); file.write('2'); file.flush()")
+    trial.report(2, 0.5)
+    trial.do("file.close()")
+    wait_for(trial.generations)
+    trial.script.kill()
+    trial.script.wait()
+    assert trial.end().is_whole
+    notes = GenerationStore(trial.folder).notes()
+    assert (notes.layout, notes.num_processes) == (["step-#"], 1)
+
+
+def test_a_launch_hands_on_what_a_checkpoint_consists_of(in_process, wait_for):
+    trial = in_process()
+    for epoch in (1, 2, 3):
+        save(trial, "model", "state")
+        trial.report(epoch, 1 / epoch)
+        wait_for(lambda epoch=epoch: trial.keeper._matcher.num_reports == epoch)
+    assert trial.end().is_whole
+    assert GenerationStore(trial.folder).notes().layout == ["model", "state"]
+
+
+def test_a_checkpoint_that_is_removed_after_a_short_pause_was_no_file_of_brief_use(in_process, monkeypatch, wait_for):
+    """A script saves twice before its first report, and removes the first checkpoint before the second one."""
+    for module in (keeper_module, tried_module):
+        monkeypatch.setattr(module, "FIRST_QUIET_S", 600.0)
+    monkeypatch.setattr(keeper_module, "_ASIDE_S", 600.0)
+    trial = in_process()
+    save(trial, "model", "state")
+    lifetimes = trial.keeper._observer.bursts._lifetimes
+    wait_for(lambda: lifetimes.has_rested)
+    trial.do(f"os.remove({str(trial.folder / 'model')!r})")
+    save(trial, "model", "state")
+    trial.report(1, 1.0)
+    wait_for(trial.generations)
+    assert trial.end().is_whole
+
+
 @pytest.mark.parametrize("reports", [False, True])
 def test_a_kill_after_a_file_of_the_first_checkpoint_may_have_come_before_the_next_file(
     in_process, monkeypatch, reports
@@ -1224,7 +1303,7 @@ def test_an_error_before_sigterm_is_told_and_the_launch_ends(in_process, monkeyp
 
     script = in_process()
     with monkeypatch.context() as patch:
-        patch.setattr(keeper_module, "read_tree", fail)
+        patch.setattr(drain_module, "read_tree", fail)
         script.keeper.drain()
     assert "Permission denied" in script.end().error
 

@@ -250,8 +250,7 @@ class Bursts:
             for known in (self._paths, self._turns.written, self._since):
                 known.append(path)
             self._num_alone = 0
-            if pattern_of(path) in self._gone.names:
-                self._gone.discard(next(other for other in self._gone if pattern_of(other) == pattern_of(path)))
+            self._gone.put_back(path)
             if self._has_reported:
                 self._after_report.add(path)
         else:

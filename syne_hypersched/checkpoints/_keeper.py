@@ -239,8 +239,9 @@ class GenerationKeeper:
             now, decides_s = time.monotonic(), self._matcher.decides_s
             waits_s = math.inf if decides_s is None else max(0.0, decides_s - now)
             if self._observer.is_dirty or self._is_open():
-                quiet_s = self._observer.changed_s + QUIET_S - now
-                waits_s = min(waits_s, max(_LOOK_S, quiet_s, self._taker.retry_at - now))
+                marks_s = [self._observer.changed_s + quiet_s - now for quiet_s in (QUIET_S, FIRST_QUIET_S)]
+                look_s = marks_s[0] if marks_s[0] > 0 else min(marks_s[1] if marks_s[1] > 0 else _LOOK_S, _LOOK_S)
+                waits_s = min(waits_s, max(look_s, self._taker.retry_at - now))
             return None if waits_s == math.inf else waits_s
 
     def _act(self) -> None:

@@ -149,6 +149,13 @@ class PathList(list[str]):
             if not self.names[name]:
                 del self.names[name]
 
+    def put_back(self, path: str) -> None:
+        """Removes what a file or folder takes the place of: one of its name, or all that was in such a folder."""
+        name = pattern_of(path)
+        found = [other for other in self if pattern_of(other) == name][:1]
+        for other in found or [other for other in self if is_in(pattern_of(other), name)]:
+            self.discard(other)
+
     def discard_in(self, path: str) -> None:
         """Removes a path and all paths below it."""
         if path not in self._folders:

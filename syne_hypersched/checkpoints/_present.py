@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from syne_hypersched.checkpoints._numbers import names_of, pattern_of
-from syne_hypersched.checkpoints._path_list import PathList
+from syne_hypersched.checkpoints._path_list import PathList, folders_of
 
 
 class Present:
@@ -20,7 +20,10 @@ class Present:
     """
 
     def __init__(self, paths: Iterable[str] = (), layout: Sequence[str] = ()) -> None:
-        self._paths = PathList(paths)
+        units = set(map(pattern_of, layout))
+        # A folder that is put in place as a whole is one of them, whatever is in it.
+        wholes = (next((one for one in (path, *folders_of(path)) if pattern_of(one) in units), path) for path in paths)
+        self._paths = PathList(dict.fromkeys(wholes))
         self._needed = names_of(layout or self._paths.names)
 
     def remove(self, path: str, written: Mapping[str, int]) -> list[str]:
@@ -31,12 +34,12 @@ class Present:
         path
             A file or folder that is removed or moved away.
         written
-            How many files of each name the launch has written.
+            How many files, or folders as a whole, of each name the launch has written.
         """
+        path = self._paths.holder(path)
         gone = self._paths.within(path)
         self._paths.discard_in(path)
-        return [
-            other
-            for other in gone
-            if self._paths.names[name := pattern_of(other)] + written.get(name, 0) < self._needed[name]
-        ]
+        return [other for other in gone if self._num_left(pattern_of(other), written) < self._needed[pattern_of(other)]]
+
+    def _num_left(self, name: str, written: Mapping[str, int]) -> int:
+        return self._paths.names[name] + sum(written.get(one, 0) for one in (name, *folders_of(name)))

@@ -645,6 +645,22 @@ def test_files_that_a_launch_has_found_and_that_it_removes_after_its_first_save_
     assert not bursts.is_partial
 
 
+@pytest.mark.parametrize("layout", [[], ["step-#"]])
+def test_a_folder_that_a_launch_puts_in_place_as_a_whole_takes_the_place_of_the_files_that_it_has_found(layout):
+    found = ["step-1/model", "step-1/shards/1"]
+    bursts = Bursts(layout, present=found)
+    bursts.add("step-2")
+    bursts.remove("step-1")
+    assert not bursts.is_partial
+    bursts = Bursts(layout, present=found)
+    bursts.remove("step-1/model")
+    assert bursts.is_partial
+    bursts.remove("step-1")
+    assert bursts.is_partial
+    bursts.add("step-2")
+    assert not bursts.is_partial
+
+
 def test_what_a_launch_has_found_and_removed_is_of_no_use_if_it_is_not_there_at_a_report():
     bursts = Bursts(present=["left-over", "model"])
     bursts.remove("left-over")

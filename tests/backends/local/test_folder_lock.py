@@ -45,7 +45,9 @@ def test_one_holds_a_folder_and_others_are_told_who(tmp_path):
     first.acquire(folder)
     first.check(folder)
     for refused in (second.acquire, second.check):
-        with pytest.raises(RuntimeError, match=rf"tuner_name .*{folder}.*process {os.getpid()} on {socket.gethostname()}"):
+        with pytest.raises(
+            RuntimeError, match=rf"tuner_name .*{folder}.*process {os.getpid()} on {socket.gethostname()}"
+        ):
             refused(folder)
     with first:
         pass

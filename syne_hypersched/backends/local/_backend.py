@@ -20,7 +20,7 @@ from syne_hypersched._moments import Stopwatch
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._attention import Attention
 from syne_hypersched.backends.local._checkpoints import Checkpoints
-from syne_hypersched.backends.local._command import ScriptArguments, program
+from syne_hypersched.backends.local._command import ScriptArguments, can_be_forked, program
 from syne_hypersched.backends.local._elastic_contract import ElasticContract
 from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet import Fleet
@@ -182,7 +182,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         )
         self._binary = program(binary, Path(entry_point))
         self._arguments = ScriptArguments(arguments)
-        python_script = binary is None and Path(entry_point).suffix == ".py"
+        python_script = can_be_forked(binary, Path(entry_point))
         if launch == "warm" and not python_script:
             raise ValueError(
                 f'launch must be "cold" for anything but a Python script without binary, but got {launch!r}'

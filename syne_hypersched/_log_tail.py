@@ -183,8 +183,8 @@ class LogTail:
             self._has_warned = True
             logger.warning(
                 "Ignored an incomplete report in %s: %.200r. Let only one process and thread print at a time, "
-                "let nothing wrap lines (as rich does), and print no report of more than %d bytes. Further ones in this "
-                "log are ignored without a warning.",
+                "let nothing wrap lines (as rich does), and print no report of more than %d bytes. Further ones in "
+                "this log are ignored without a warning.",
                 self.path, torn.decode(errors="replace"), CHUNK_BYTES,
             )  # fmt: skip
 

@@ -182,8 +182,9 @@ class LogTail:
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "Ignored an incomplete report in %s: %.200r. Let only one process and thread print at a time, and "
-                "print no report of more than %d bytes. Further ones in this log are ignored without a warning.",
+                "Ignored an incomplete report in %s: %.200r. Let only one process and thread print at a time, "
+                "let nothing wrap lines (as rich does), and print no report of more than %d bytes. Further ones in "
+                "this log are ignored without a warning.",
                 self.path, torn.decode(errors="replace"), CHUNK_BYTES,
             )  # fmt: skip
 

@@ -20,6 +20,9 @@ POOL_FILENAME = "pool.json"
 SERVER_LOG_FILENAME = "preloading.log"
 """Output of the server from which trials are forked."""
 
+TUNER_LOCK_FILENAME = "tuner.lock"
+"""The file that a backend of this machine locks while its tuner runs."""
+
 FIGURE_FILENAME = "run.png"
 """Picture of the run, drawn by the report."""
 

@@ -12,6 +12,9 @@ from syne_hypersched.checks import is_iterable, is_number
 
 Config = dict[str, Any]
 
+#: Types whose values can always be categories.
+_PLAIN = (str, int, float, bool)
+
 
 def entry_name(name: str, key: object) -> str:
     """Checks an argument that names an entry of the reports.
@@ -34,7 +37,8 @@ def configuration_space(config_space: object) -> dict[str, Any]:
     TypeError
         It is not a dictionary, or a name in it is no text.
     ValueError
-        It has nothing to search, or a name that backends give to the script themselves.
+        It has nothing to search, a name that backends give to the script themselves, or a category that no trial can be
+        given.
     """
     if not isinstance(config_space, Mapping):
         raise TypeError(f"config_space must be a dictionary, but got {config_space!r}")
@@ -47,7 +51,22 @@ def configuration_space(config_space: object) -> dict[str, Any]:
         )
     if not any(isinstance(domain, Domain) for domain in config_space.values()):
         raise ValueError(f"config_space must have at least one domain to search, but got {dict(config_space)!r}")
+    for name, domain in config_space.items():
+        if isinstance(domain, Categorical) and domain.value_type not in _PLAIN:
+            _check_categories(name, domain)
     return dict(config_space)
+
+
+def _check_categories(name: str, domain: Categorical) -> None:
+    """Syne Tune passes each value of a configuration to the type of the first category: ``str(value)``, for example."""
+    for category in domain.categories:
+        try:
+            domain.cast(category)
+        except Exception as error:
+            raise ValueError(
+                "config_space must have categories that their type makes out of themselves, as str and float do, but "
+                f"{name!r} has {category!r} ({error}): name it by text, and look it up in the script"
+            ) from error
 
 
 def checked_points(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +33,30 @@ POINT = {"lr": 0.1, "n": 1, "c": "a", "f": 0.3, "o": 16, "w": 0.2, "b": True}
 )  # fmt: skip
 def test_points_of_any_type_within_their_domains(change):
     assert checked_points([POINT | change], POINT_SPACE) == [POINT | change]
+
+
+class Optimizer:
+    """Can be made, but not out of another one."""
+
+
+@pytest.mark.parametrize(
+    ("categories", "type_makes"),
+    [
+        ([print, len], False), ([Optimizer, int], False), ([json, pytest], False),
+        ([Optimizer(), Optimizer()], False), ([date(2020, 1, 1), date(2021, 1, 1)], False),
+        (["a", "b"], True), ([0.5, float("nan")], True), ([Path("a"), Path("b")], True), ([(1,), (2, 3)], True),
+        ([{"a": 1}, {"a": 2}], True), ([Fraction(1, 2), Fraction(1, 3)], True), ([np.float32(0.1)], True),
+    ],
+    ids=lambda value: type(value[0]).__name__ if isinstance(value, list) else "",
+)  # fmt: skip
+@pytest.mark.parametrize("make", [ASHA, PASHA])
+def test_categories_that_no_trial_can_be_given_are_refused_by_name(make, categories, type_makes):
+    space = {"lr": uniform(0, 1), "optimizer": choice(categories)}
+    if not type_makes:
+        with pytest.raises(ValueError, match=r"config_space must have categories .*'optimizer' has"):
+            make(space, "loss", time_attr="epoch", max_t=9)
+        return
+    assert make(space, "loss", time_attr="epoch", max_t=9, random_seed=0).suggest().config["optimizer"] in categories
 
 
 @pytest.mark.parametrize(

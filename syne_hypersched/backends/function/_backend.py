@@ -167,6 +167,17 @@ class ElasticPythonBackend(ElasticLocalBackend):
         name = self._function.name
         return Path(name if name.isidentifier() else "function")
 
+    def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
+        """Called by the tuner, and by a resume before anything else.
+
+        Raises
+        ------
+        RuntimeError
+            Another version of Python has stored the function, or another tuner uses the folder.
+        """
+        self._function.check_python()
+        super().set_path(results_root=results_root, tuner_name=tuner_name)
+
     def __str__(self) -> str:
         return f"elastic local function {self._function.name} on {counted(self.num_devices, 'device')}"
 

@@ -31,6 +31,22 @@ class TuneFunction:
     """The same for the same function in every process; another one if it was changed."""
     imports: tuple[str, ...]
     """Modules that it imports, or uses."""
+    python: str = f"{sys.version_info.major}.{sys.version_info.minor}"
+    """The version of Python that has compiled it. No other can run it."""
+
+    def check_python(self) -> None:
+        """Checks that trials of this process can run it.
+
+        Raises
+        ------
+        RuntimeError
+            Another version of Python has stored it.
+        """
+        if self.python != TuneFunction.python:
+            raise RuntimeError(
+                f"Python must be of the version {self.python}, which has stored tune_function {self.name}, but is "
+                f"{TuneFunction.python}: a stored function is compiled code. Resume the experiment with the former"
+            )
 
 
 def serialise(tune_function: Callable[..., object], names: Collection[str]) -> TuneFunction:
@@ -68,7 +84,9 @@ def serialise(tune_function: Callable[..., object], names: Collection[str]) -> T
         ) from error
     content = FunctionContent(portable)
     checksum = hashlib.sha256(stored).hexdigest()
-    return TuneFunction(tune_function.__name__, stored, checksum, content.fingerprint, content.imports)
+    return TuneFunction(
+        tune_function.__name__, stored, checksum, content.fingerprint, content.imports, TuneFunction.python
+    )
 
 
 def _check_kind(tune_function: types.FunctionType) -> None:

@@ -20,10 +20,11 @@ from syne_hypersched._moments import Stopwatch
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._attention import Attention
 from syne_hypersched.backends.local._checkpoints import Checkpoints
-from syne_hypersched.backends.local._command import ScriptArguments, program
+from syne_hypersched.backends.local._command import ScriptArguments, can_be_forked, program
 from syne_hypersched.backends.local._elastic_contract import ElasticContract
 from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet import Fleet
+from syne_hypersched.backends.local._folder_lock import FolderLock
 from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._machine import OnThisMachine
 from syne_hypersched.backends.local._old_logs import OldLogs
@@ -181,7 +182,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         )
         self._binary = program(binary, Path(entry_point))
         self._arguments = ScriptArguments(arguments)
-        python_script = binary is None and Path(entry_point).suffix == ".py"
+        python_script = can_be_forked(binary, Path(entry_point))
         if launch == "warm" and not python_script:
             raise ValueError(
                 f'launch must be "cold" for anything but a Python script without binary, but got {launch!r}'
@@ -197,7 +198,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         )
         self._per_device = processes == "per_device"
         self._share_devices, self._may_move = share_devices, num_devices is not None
-        self._locks = DeviceLocks()
+        self._locks, self._folder_lock = DeviceLocks(), FolderLock()
         self._attention = Attention()
         self._preload = None if preload is None else checks.names("preload", preload)
         self._stopwatch = Stopwatch()
@@ -242,6 +243,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         ValueError
             More trials are started than devices allow, or a value of ``config`` cannot be passed to a program.
         """
+        self._folder_lock.acquire(self._experiment_path)
         trial_id = self.new_trial_id()
         self._checkpoints.begin_trial(trial_id)
         if checkpoint_trial_id is not None:
@@ -309,7 +311,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
 
     def stop_all(self) -> None:
         """Drains all trials and returns when every process is gone and ``best/`` is up to date."""
-        with telling_how_to_go_on(self._experiment_path, grace_s=self.grace_s):
+        with self._folder_lock, telling_how_to_go_on(self._experiment_path, grace_s=self.grace_s):
             self._fleet.stop_all()
             self._end_pool_control()
             for trial in self._trial_dict.values():
@@ -325,6 +327,8 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         """Called by the tuner: where trials write, and where the experiment's results are."""
         super().set_path(results_root=results_root, tuner_name=tuner_name)
         path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        if tuner_name is not None:  # the tuner writes to it before it starts a trial
+            self._folder_lock.check(Path(path))
         check_is_of(path, getattr(self, "_experiment_path", None), len(self.trial_ids))
         self._experiment_path = path
         if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well
@@ -382,6 +386,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         return launch_spec(trial, environments, self.launch_mode == "warm", self.grace_s)
 
     def _start_clock(self) -> None:
+        self._folder_lock.acquire(self._experiment_path)
         if not self._stopwatch.is_running:
             self._stopwatch.start()
             self._checkpoints.begin()

@@ -7,10 +7,12 @@ import re
 import shlex
 import string
 import sys
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from syne_tune.constants import ST_CHECKPOINT_DIR, ST_CONFIG_JSON_FNAME_ARG
@@ -43,6 +45,11 @@ def program(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str,
     if not parts or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"binary must name a program, but got {binary!r}")
     return parts
+
+
+def can_be_forked(binary: object, entry_point: Path) -> bool:
+    """Whether a server can run it in a fork: Python source, which an archive is not, whatever its name is."""
+    return binary is None and entry_point.suffix == ".py" and not zipfile.is_zipfile(entry_point)
 
 
 class ArgumentTemplate:
@@ -191,10 +198,29 @@ def script_arguments(
     ValueError
         A name or a value cannot be passed to a program, or does not fit the template.
     """
+    template = template or ArgumentTemplate()
+    for name in set(config).difference(() if config_json is not None else template.left_out(config)):
+        _check_value(name, config[name])
     where = {ST_CHECKPOINT_DIR: str(checkpoint_path)}
     file = {} if config_json is None else {ST_CONFIG_JSON_FNAME_ARG: str(config_json)}
     everything = {**(file or config), **where}
-    return (template or ArgumentTemplate()).fill({**config, **file, **where}, everything)
+    return template.fill({**config, **file, **where}, everything)
+
+
+def _check_value(name: str, value: Any) -> None:
+    """Checks that a value has a text that says what it is: that of a function is where it is in this process."""
+    own_str, own_repr = (
+        getattr(type(value), method) is not getattr(object, method) for method in ("__str__", "__repr__")
+    )
+    if isinstance(value, (type, ModuleType)) or not (own_str or (own_repr and not callable(value))):
+        raise ValueError(
+            "config must hold values that can be given to a program as text, such as numbers and names, but "
+            f"{name!r} is {value!r}: name it by text, and look it up in the script"
+        )
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"config must hold text that can be encoded, but {name!r} is {value!r} ({error})") from error
 
 
 def check_arguments(parts: Sequence[str], config: Mapping[str, Any]) -> None:

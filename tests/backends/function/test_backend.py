@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import os
@@ -380,3 +381,12 @@ def test_an_option_that_makes_no_sense_is_refused():
         make_backend(constant, {"x": 1.0}, num_gpus=1)
     assert str(make_backend(constant, {"x": 1.0}, num_devices=3)) == "elastic local function constant on 3 devices"
     assert str(make_backend(lambda x: 0, {"x": 1.0}).entrypoint_path()) == "function"
+
+
+def test_a_function_that_another_version_of_python_has_stored_is_refused_at_the_door(tmp_path):
+    """It is compiled code, which fails in each trial in words that nobody understands."""
+    backend = ElasticPythonBackend(lambda x: None, {"x": uniform(0, 1)}, 1, device_type="cpu")
+    backend._function = dataclasses.replace(backend._function, python="3.9")
+    loaded = dill.loads(dill.dumps(backend))
+    with pytest.raises(RuntimeError, match=r"Python must be of the version 3\.9, which has stored tune_function"):
+        loaded.set_path(str(tmp_path))

@@ -8,6 +8,10 @@ import logging
 import math
 import subprocess
 import sys
+import zipfile
+from enum import Enum
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.backends.local._command import ArgumentTemplate, ScriptArguments, program, script_arguments
+from syne_hypersched import ElasticLocalBackend
+from syne_hypersched.backends.local._command import (
+    ArgumentTemplate,
+    ScriptArguments,
+    can_be_forked,
+    program,
+    script_arguments,
+)
 from tests.thoroughness import examples
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -32,6 +43,17 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 )
 def test_what_runs_an_entry_point(binary, entry_point, expected):
     assert program(binary, Path(entry_point)) == expected
+
+
+def test_source_can_be_forked_and_an_archive_cannot(tmp_path):
+    (tmp_path / "train.py").write_text("print('PK')")
+    (tmp_path / "__main__.py").touch()
+    with zipfile.ZipFile(tmp_path / "app.py", "w") as archive:
+        archive.write(tmp_path / "__main__.py", "__main__.py")
+    assert can_be_forked(None, tmp_path / "train.py")
+    assert not can_be_forked("python -O", tmp_path / "train.py")
+    assert not can_be_forked(None, tmp_path / "app.py")
+    assert ElasticLocalBackend(tmp_path / "app.py", 1, device_type="cpu").launch_mode == "cold"
 
 
 @pytest.mark.parametrize("binary", [3, Path("/bin/sh"), print, {"sh"}, b"sh"])
@@ -90,6 +112,36 @@ def test_a_script_that_reads_its_configuration_from_a_file_receives_its_path():
         "--st_config_json_filename": "/trial/config.json",
         "--st_checkpoint_dir": "/check",
     }
+
+
+class Thing:
+    """Its text is where it is."""
+
+
+class Named(Enum):
+    VALUE = 1
+
+
+NO_TEXT = [print, lambda: 1, Thing, Thing(), int, json, partial(print, 1), Thing().__repr__, "\udcff"]
+
+
+@pytest.mark.parametrize("value", NO_TEXT, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("config_json", [None, Path("config.json")])
+def test_a_value_without_a_text_of_its_own_is_refused_by_name(value, config_json):
+    with pytest.raises(ValueError, match=r"config must hold .*'model'"):
+        script_arguments({"x": 1, "model": value}, config_json, Path("checkpoints"))
+    left_out = ArgumentTemplate(["{x}"])
+    if config_json is None:
+        assert script_arguments({"x": 1, "model": value}, None, Path("checkpoints"), left_out) == ("1",)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, (1, 2), {"a": [1]}, Named.VALUE, Path("/tmp"), b"ab", Fraction(1, 2), np.float32(0.5), "ä", ...],
+    ids=lambda value: type(value).__name__,
+)
+def test_any_other_value_is_given_as_its_text(value):
+    assert script_arguments({"x": value}, None, Path("checkpoints"))[:2] == ("--x", str(value))
 
 
 @pytest.mark.parametrize("config", [{"x": "a\0b"}, {"x\0": 1}])

@@ -1,0 +1,109 @@
+"""A lock on an experiment's folder: two tuners with one name at a time would mix their trials in it.
+
+The kernel frees the lock when the tuner's process ends, whatever ends it, so a name can be used again at once (see
+``_file_lock.py``, also about NFS). A folder on a file system without locks, or one that cannot be written to, is not
+locked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+
+from syne_hypersched._file_lock import FileLock
+from syne_hypersched.filenames import TUNER_LOCK_FILENAME
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for which a lock may still be held by what a tuner that has just died was forking.
+_PATIENCE_S = 1.0
+_PAUSE_S = 0.02
+
+
+class FolderLock:
+    """The lock that one backend holds. A copy in another process, forked or unpickled, holds none.
+
+    Used in a ``with`` statement, it is released at the end of that.
+
+    .. code-block:: python
+
+        lock = FolderLock()
+        lock.acquire(folder)
+        with lock:
+            ...  # the trials are ended
+    """
+
+    def __init__(self) -> None:
+        self._lock: FileLock | None = None
+        self._folder: Path | None = None
+
+    def acquire(self, folder: Path) -> None:
+        """Locks a folder, which is made if need be; does nothing if it is locked already.
+
+        Raises
+        ------
+        RuntimeError
+            Another tuner uses the folder.
+        """
+        if not self._holds(folder):
+            self.release()
+            self._lock = _locked(folder, for_itself=True)
+            self._folder = folder
+
+    def check(self, folder: Path) -> None:
+        """Checks that no other tuner uses a folder. Does not lock it.
+
+        Raises
+        ------
+        RuntimeError
+            One does.
+        """
+        if not self._holds(folder) and (folder / TUNER_LOCK_FILENAME).is_file():
+            lock = _locked(folder, for_itself=False)
+            if lock is not None:
+                lock.close()
+
+    def release(self) -> None:
+        """Lets other tuners use the folder."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+    def _holds(self, folder: Path) -> bool:
+        return self._lock is not None and self._lock.is_open and self._folder == folder
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_lock": None, "_folder": None}
+
+
+def _locked(folder: Path, for_itself: bool) -> FileLock | None:
+    """The lock of a folder, of this process alone or to look whether it is free; None: it cannot be locked."""
+    lock = None
+    try:
+        if for_itself:
+            folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / TUNER_LOCK_FILENAME)
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while not lock.acquire(shared=not for_itself):
+            if time.monotonic() >= give_up_at:
+                holder = lock.read().strip() or "its tuner has just been started"
+                lock.close()
+                raise RuntimeError(
+                    f"tuner_name must be that of no experiment that still runs, but the one in {folder} does "
+                    f"({holder}): wait for its end, or use another name"
+                )
+            time.sleep(_PAUSE_S)
+        if for_itself:
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    except OSError as error:  # also a full disk: then it may be locked, but does not name its holder
+        logger.debug("%s is not locked, or does not say by whom: %s", folder, error)
+    return lock

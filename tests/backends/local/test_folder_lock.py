@@ -1,0 +1,149 @@
+"""Two tuners with one name do not mix their trials in one folder, and the name is free when the first has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import dill
+import pytest
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.config_space import uniform
+from syne_tune.optimizer.baselines import RandomSearch
+
+from syne_hypersched import ElasticLocalBackend, ElasticPythonBackend
+from syne_hypersched._file_lock import FileLock
+from syne_hypersched.backends.local._folder_lock import FolderLock
+from syne_hypersched.filenames import TUNER_LOCK_FILENAME
+
+SCRIPT = """
+from tests.reporter import Reporter
+Reporter()(loss=1.0)
+"""
+SPACE = {"x": uniform(0, 1)}
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from syne_hypersched.backends.local._folder_lock import FolderLock
+lock = FolderLock()
+lock.acquire(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_one_holds_a_folder_and_others_are_told_who(tmp_path):
+    folder = tmp_path / "new" / "experiment"
+    first, second = FolderLock(), FolderLock()
+    first.check(folder)
+    assert not folder.exists()
+    first.acquire(folder)
+    first.acquire(folder)
+    first.check(folder)
+    for refused in (second.acquire, second.check):
+        with pytest.raises(
+            RuntimeError, match=rf"tuner_name .*{folder}.*process {os.getpid()} on {socket.gethostname()}"
+        ):
+            refused(folder)
+    with first:
+        pass
+    second.check(folder)
+    second.acquire(folder)
+    second.release()
+    second.release()
+
+
+def test_looking_does_not_lock(tmp_path):
+    (tmp_path / TUNER_LOCK_FILENAME).touch()
+    looking, other = FolderLock(), FolderLock()
+    looking.check(tmp_path)
+    other.acquire(tmp_path)
+    assert other.__getstate__() == {"_lock": None, "_folder": None}
+    other.release()
+
+
+def test_another_folder_frees_the_first_one(tmp_path):
+    first, second = FolderLock(), FolderLock()
+    first.acquire(tmp_path / "a")
+    first.acquire(tmp_path / "b")
+    second.acquire(tmp_path / "a")
+    with pytest.raises(RuntimeError, match="tuner_name"):
+        second.check(tmp_path / "b")
+
+
+def test_a_copy_holds_nothing(tmp_path):
+    lock = FolderLock()
+    lock.acquire(tmp_path)
+    copy = dill.loads(dill.dumps(lock))
+    with pytest.raises(RuntimeError, match="tuner_name"):
+        copy.acquire(tmp_path)
+    lock.release()
+    copy.acquire(tmp_path)
+
+
+def test_a_killed_tuner_blocks_nobody(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    with pytest.raises(RuntimeError, match=f"process {process.pid} on"):
+        FolderLock().check(tmp_path)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    FolderLock().acquire(tmp_path)
+
+
+def test_without_locks_or_rights_the_tuning_goes_on(tmp_path, monkeypatch):
+    (tmp_path / TUNER_LOCK_FILENAME).mkdir()  # cannot be opened for writing
+    FolderLock().check(tmp_path)
+    FolderLock().acquire(tmp_path)
+    (tmp_path / "file").touch()
+    FolderLock().acquire(tmp_path / "file" / "experiment")  # cannot be made
+
+    def no_locks(self, shared=False):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", no_locks)
+    FolderLock().acquire(tmp_path / "nfs")
+    FolderLock().acquire(tmp_path / "nfs")
+
+
+def _tuner(tmp_path, kind):
+    options = {"num_devices": 1, "device_type": "cpu", "share_devices": True}
+    if kind == "function":
+        backend = ElasticPythonBackend(_train, SPACE, **options)
+    else:
+        (tmp_path / "train.py").write_text(SCRIPT)
+        backend = ElasticLocalBackend(tmp_path / "train.py", **options)
+    return Tuner(
+        backend, RandomSearch(SPACE, metrics=["loss"], random_seed=0), StoppingCriterion(max_num_trials_finished=1),
+        n_workers=1, sleep_time=0.01, tuner_name="one-name", suffix_tuner_name=False,
+    )  # fmt: skip
+
+
+def _train(x):
+    from syne_tune import Reporter
+
+    Reporter()(loss=x)
+
+
+@pytest.mark.parametrize("kind", ["local", "function"])
+def test_a_second_tuner_under_the_name_of_one_that_runs_is_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    first, late = _tuner(tmp_path, kind), _tuner(tmp_path, kind)
+    first.trial_backend.start_trial({"x": 0.5})
+    before = sorted(path.name for path in first.tuner_path.iterdir())
+    with pytest.raises(RuntimeError, match="tuner_name must be that of no experiment that still runs"):
+        _tuner(tmp_path, kind)
+    with pytest.raises(RuntimeError, match="tuner_name must be that of no experiment that still runs"):
+        late.trial_backend.start_trial({"x": 0.5})
+    with pytest.raises(RuntimeError, match="tuner_name must be that of no experiment that still runs"):
+        late.trial_backend.set_deadline(600.0, 10.0)
+    assert sorted(path.name for path in first.tuner_path.iterdir()) == before
+    first.trial_backend.stop_all()
+    again = _tuner(tmp_path, kind)
+    again.run()
+    assert again.tuning_status.num_trials_finished >= 1

@@ -42,6 +42,11 @@ RULES = {
 class Violation:
     """One place where a rule is broken.
 
+    .. code-block:: python
+
+        for violation in check_run(load_run("my-experiment")):
+            print(violation.rule, violation.trial_id, violation.message)
+
     Attributes
     ----------
     rule

@@ -25,6 +25,12 @@ _LEAST_SHARE = 0.02
 class SpentTime:
     """An experiment whose deadline has passed.
 
+    .. code-block:: python
+
+        spent = spent_time("my-experiment")
+        if spent is not None and spent.has_time_left:
+            resume_experiment("my-experiment", time_passes="running")
+
     Attributes
     ----------
     path

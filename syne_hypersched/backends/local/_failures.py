@@ -71,10 +71,6 @@ class FailurePolicy:
         """Whether to end a launch that has not reported for this long."""
         return self.stall_timeout_s is not None and silent_s > self.stall_timeout_s
 
-    def lacks_space(self, free_mb: float) -> bool:
-        """Whether too little space is free for the checkpoints of a launch."""
-        return free_mb < self.min_free_mb
-
 
 @dataclass(frozen=True)
 class Failure:

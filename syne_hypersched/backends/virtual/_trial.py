@@ -132,11 +132,6 @@ class VirtualTrial:
             in_place=in_place, becomes=self.becomes,
         )  # fmt: skip
 
-    @property
-    def has_trained_all(self) -> bool:
-        """Whether its script has nothing left to do."""
-        return self.num_trained >= len(self.curve.epoch_s)
-
     def begin_launch(self, devices: tuple[str, ...], launch_order: int, time_s: float) -> None:
         """A launch begins on these devices."""
         self.devices, self.holds, self.held_from_s = devices, len(devices), time_s

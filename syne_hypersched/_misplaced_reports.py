@@ -1,4 +1,4 @@
-"""Finds reports that a script has printed where nobody reads them."""
+"""Finds reports that a script has printed to a place that is not read."""
 
 from __future__ import annotations
 

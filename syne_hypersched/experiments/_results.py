@@ -31,7 +31,7 @@ CONFIG_PREFIX = "config_"
 #: How a result begins in a line of the journal; in a text within the line, the quotation marks are escaped.
 _RESULT = encode({"call": "result"}).strip(b"{}\n")
 
-#: What a resource level is called if the scheduler has none.
+#: Names of the resource level if the scheduler has none.
 _LEVELS = ("epoch", "step", "iteration")
 #: What the names of entries begin with that are not the script's.
 _INTERNAL_PREFIX = "st_"
@@ -59,7 +59,7 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
             return _with_those_since(rows, folder), ""
     except FileNotFoundError:
         pass  # the tuner has not stored it yet, or was killed before that
-    except Exception as error:  # whatever the readers of archives and tables say about a file that was cut off
+    except Exception as error:  # readers of archives and tables may raise anything for an incomplete file
         problem = f"{path} cannot be read ({_in_a_line(error)})"
     try:
         rows = rows_of_journal(folder)

@@ -72,7 +72,7 @@ class Rounds:
 
     @property
     def model_path(self) -> str | None:
-        """The file of the model with which this launch goes on; None: there is none."""
+        """The file of the model with which this launch continues; None without one."""
         newest = self._saved.newest
         return None if newest is None else os.path.join(newest, self._file_name)
 
@@ -88,7 +88,7 @@ class Rounds:
         return max(0, self._num_wanted - self.num_done)
 
     def begin(self, num_rounds: int) -> None:
-        """Training begins: delivers the report of the last launch if it was not.
+        """Begins the training: delivers the last launch's report if it was not delivered.
 
         Parameters
         ----------

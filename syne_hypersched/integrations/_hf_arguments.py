@@ -134,7 +134,7 @@ def is_whole(epoch: float) -> bool:
 
 
 def chosen(names: tuple[str, ...], metrics: dict[str, Any]) -> dict[str, Any]:
-    """The metrics that are to be reported.
+    """The metrics to report.
 
     Raises
     ------

@@ -80,9 +80,9 @@ class ElasticHooks:
         self._has_loaded = False
         #: Whether the training data were read before that.
         self._has_read_early = False
-        #: Whether a run that is left inside an epoch goes on with the samples that are left of it.
+        #: Whether a run that was interrupted inside an epoch continues with the epoch's remaining samples.
         self._keeps_order = True
-        #: The trainer that was told what a step is.
+        #: The trainer whose steps are patched.
         self._set_up: Any = None
         #: Whether the training data have the order of the sampler here, and whether they are known to be divided.
         self._is_in_order = self._is_divided = False

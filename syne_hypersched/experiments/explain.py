@@ -162,7 +162,11 @@ def _admission(run: Run) -> str:
     if not run.reports:
         return "no trial has reported, so that nothing was compared"
     says = any(report.admission_open is not None for report in run.reports)
-    return "admission was open to the end of what is recorded" if says else "this scheduler has no admission to close"
+    return (
+        "admission was open until the end of the recorded events"
+        if says
+        else "this scheduler has no admission to close"
+    )
 
 
 def _decisions(run: Run, trial_id: int | None = None) -> list[tuple[float, str]]:

@@ -146,7 +146,7 @@ def wait_until_done(
             f"the run has not answered within {timeout_s:g} s: it does not run, or its backend has no devices to give "
             f"back. It will do so when it is resumed, unless {POOL_FILENAME} is removed from its folder"
         )
-    return f"after {timeout_s:g} s trials hold devices that are to go still: {state.names(state.going)}"
+    return f"after {timeout_s:g} s trials still hold devices that will leave: {state.names(state.going)}"
 
 
 def change_and_print(path: Path | str, wanted: int | Sequence[str] | None, timeout_s: float) -> int:

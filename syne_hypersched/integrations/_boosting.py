@@ -158,7 +158,7 @@ class Rounds:
         missing = [name for name in names if name not in found]
         if missing or not names:
             raise ValueError(
-                f"metrics must be names of what is evaluated ({', '.join(found) or 'nothing: there is no data for it'}"
+                f"metrics must be names of evaluation results ({', '.join(found) or 'nothing: there is no data for it'}"
                 f"), but got {', '.join(map(repr, missing)) or 'none'}"
             )
         return {name: float(found[name]) for name in names}

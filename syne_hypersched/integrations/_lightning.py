@@ -288,7 +288,7 @@ class ElasticHooks:
         missing = [name for name in self._names if name not in means]
         if missing:
             raise ValueError(
-                f"metrics must be names of what the module logs ({', '.join(sorted(trainer.callback_metrics))}), but "
+                f"metrics must be names of logged values ({', '.join(sorted(trainer.callback_metrics))}), but "
                 f"got {', '.join(map(repr, missing))}"
             )
         chosen = {name: means[name] for name in self._names}

@@ -37,7 +37,7 @@ def check_config_space(config_space: Mapping[str, Any]) -> None:
             raise TypeError(
                 "config_space must have numbers, texts, truth values, None, paths, and lists, tuples or dictionaries "
                 f"of these for an experiment with a Journal, but {name!r} has {value!r} of type "
-                f"{type(value).__name__}: give its name or its text, and have the script make the value of it"
+                f"{type(value).__name__}: give its name or its text, and let the script make the value from it"
             ) from None
         if b"\\ud" in written and not _is_text_of_files(value):
             raise ValueError(

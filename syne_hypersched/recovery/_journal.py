@@ -178,7 +178,7 @@ class Journal(StoreResultsCallback):
         if (folder / segment_name(0)).exists():
             self._release()
             raise ValueError(
-                f"tuner_name must be that of a new experiment, but {folder.parent} has a journal already: "
+                f"tuner_name must be the name of a new experiment, but {folder.parent} has a journal already: "
                 "continue it with resume_experiment, or choose another name"
             )
         setup = dump_setup(tuner)

@@ -91,7 +91,7 @@ def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
     if total is not None and num_devices > total:
         raise ValueError(
             f"num_devices must be at most {total}, the devices of the backend, but the scheduler got {num_devices}: no "
-            "trial can be given as many. With num_devices=None it takes those of the backend"
+            "trial can be given as many. With num_devices=None it takes the number from the backend"
         )
     if total is not None and num_devices < total:
         logger.warning(

@@ -272,8 +272,8 @@ class ReportReader:
                 "not finite",
                 f"none of the first {number + 1} reports, of {len(trials)} trials, has a finite {self._metric!r}: all "
                 "are NaN or infinite, which counts as the worst value, so no trial is better than another and there is "
-                "no best one. Look for what makes the script's metric NaN whatever the configuration is (data, labels, "
-                "a learning rate that is too high in the whole space)",
+                "no best one. Look for the reason why the script's metric is NaN for every configuration (data, "
+                "labels, a learning rate that is too high in the whole space)",
             )
 
     def _leave_out(self, trial_id: int, result: dict[str, Any], why: Unusable) -> None:

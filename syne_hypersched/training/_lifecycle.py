@@ -202,7 +202,7 @@ class Lifecycle:
         # The averages of all devices stay with the first one: others may leave, and new ones begin with nothing.
         self.averages.load_state_dict(states["averages"])
         if not self.resizer.carry_out(states, self.stepper.disconnect, self._connect):
-            logger.warning("Leaving after %d steps: the trial goes on on fewer devices.", self.steps.num)
+            logger.warning("Leaving after %d steps: the trial continues on fewer devices.", self.steps.num)
             raise SystemExit(0)
 
     def _connect(self) -> None:

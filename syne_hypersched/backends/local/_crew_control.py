@@ -157,7 +157,7 @@ class CrewControl:
             self.has_told = True
             logger.warning(
                 "Trial %d is launched again %s, although resize is 'in_place': %s. docs/joining.md "
-                "says what it needs. Further ones are launched again without a warning; their events have the reason.",
+                "says what it needs. Further relaunches give no warning; their events have the reason.",
                 trial.trial_id,
                 "as devices are to go" if trial.drain_reason == POOL
                 else f"for a resize to {counted(trial.wants, 'device')}",

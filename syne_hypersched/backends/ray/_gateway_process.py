@@ -70,8 +70,8 @@ def refusal(failure: Message, address: str) -> Exception:
     """
     if failure["kind"] == "insecure":
         return PermissionError(
-            f"the cluster must ask for a token, since whoever reaches {failure['error']} can run code on it: start it "
-            "with RAY_AUTH_MODE=token (docs/cluster.md), or use insecure=True on a network that is yours alone"
+            f"the cluster must require a token, since anyone who reaches {failure['error']} can run code on it: start "
+            "it with RAY_AUTH_MODE=token (docs/cluster.md), or use insecure=True on a network that is yours alone"
         )
     return ConnectionError(f"address must lead to a Ray cluster, but {address!r} does not: {failure['error']}")
 

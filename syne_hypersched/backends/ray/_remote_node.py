@@ -125,7 +125,7 @@ class RemoteNode:
                 reason = f"its agent has failed ({error})"
                 break
             except ValueError as error:
-                reason = f"it has sent what is no message ({error})"
+                reason = f"it has sent an invalid message ({error})"
                 break
             now = time.monotonic()
             if fence is None:

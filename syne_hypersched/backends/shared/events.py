@@ -131,7 +131,7 @@ class EventLog:
             self._append_kept()
             if self._kept:
                 logger.warning(
-                    "%s lacks the last %s, for which there was no room: what is read from there seems to go on.",
+                    "%s lacks the last %s, for which there was no room: to readers, the run seems to go on.",
                     self.path, counted(len(self._kept), "event"),
                 )  # fmt: skip
             if self._fd is not None:

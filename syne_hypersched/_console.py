@@ -16,14 +16,14 @@ from syne_hypersched._terminal_text import shown, shown_lines
 EXIT_INTERRUPTED = 130
 """Exit code of a command that was ended by Ctrl-C, as in a shell."""
 
-#: What a stream says whose disk is full.
+#: Errors of a stream on a full disk.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: A message about a parameter begins so.
 _PARAMETER = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)*) must ")
 
 
 def drop_output() -> None:
-    """From now on the standard output goes nowhere, since nobody reads it any more."""
+    """Discards all further standard output, since no process reads it any more."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         _lead_nowhere(sys.stdout.fileno())
 
@@ -56,7 +56,7 @@ def cannot(deed: str, run: object, error: BaseException, /, **options: str) -> s
 
 
 def error_text(error: BaseException, **options: str) -> str:
-    """What an exception says, in the words of a command line.
+    """The message of an exception, in the words of the command line.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def error_text(error: BaseException, **options: str) -> str:
 
 
 class _Output:
-    """The standard output, until nobody reads it any more."""
+    """The standard output, until its reader has closed it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -110,7 +110,7 @@ class _Output:
 
 @contextlib.contextmanager
 def outliving_the_reader() -> Iterator[None]:
-    """What is done meanwhile does not end if nobody reads the standard output any more, as in ``tune ... | head``."""
+    """Keeps the enclosed code running if the reader of the standard output ends, as in ``tune ... | head``."""
     stream = sys.stdout
     sys.stdout = _Output(stream)
     try:

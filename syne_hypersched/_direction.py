@@ -15,7 +15,7 @@ _LESS = frozenset((
 ))  # fmt: skip
 #: Words that turn the meaning round, as in ``neg_mean_squared_error``.
 _NOT = frozenset(("neg", "negative", "negated", "minus"))
-#: With one of these, or with words of both kinds, a name says nothing.
+#: A name with one of these, or with words of both kinds, suggests no direction.
 _UNCLEAR = frozenset((
     "gain", "improvement", "reduction", "decrease", "drop", "delta", "diff", "difference", "gap", "ratio", "weight",
     "scale",
@@ -26,7 +26,7 @@ _told: set[tuple[str, bool]] = set()
 
 
 def is_more_better(metric: str) -> bool | None:
-    """Whether the name of a metric says that more of it is better; None if it does not say.
+    """Whether a metric's name suggests that larger values are better; None if it suggests nothing.
 
     Example
     -------
@@ -44,7 +44,7 @@ def is_more_better(metric: str) -> bool | None:
 
 
 def doubt_of_direction(metric: str, do_minimize: bool) -> str:
-    """The beginning of a warning that a metric is optimised in a direction that its name does not say; else empty.
+    """The first part of a warning if a metric's name suggests the opposite direction; else empty.
 
     Parameters
     ----------

@@ -12,8 +12,8 @@ from typing import BinaryIO
 class Disk:
     """Files of this machine.
 
-    Paths are strings. After a crash of the machine only what was synced before is sure to be there: the content of a
-    file that :meth:`sync_file` was called for, and the names in a folder that :meth:`sync_folder` was called for.
+    Paths are strings. After a crash of the machine, only synced data are certain to exist: the content of files after
+    :meth:`sync_file`, and the names in folders after :meth:`sync_folder`.
     """
 
     def list_folder(self, path: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The message for a missing library: what needs it, and the extra of this package that installs it."""
+"""The message for a missing library: it names the feature and the extra that installs the library."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def needs_extra(what: str, extra: str) -> Iterator[None]:
     Parameters
     ----------
     what
-        What needs them.
+        The feature that needs them.
     extra
         The extra of this package that installs them.
 
     Raises
     ------
     ModuleNotFoundError
-        One is not installed; the message says how to install it.
+        A library is not installed; the message says how to install it.
     """
     try:
         yield

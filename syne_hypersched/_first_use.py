@@ -24,7 +24,7 @@ def check_is_unused(scheduler: Any) -> None:
 
 
 def check_has_begun_here(tuner: Any) -> None:
-    """Checks that the trials of a tuner's scheduler, if it has any, are those of its backend.
+    """Checks that a scheduler's trials, if it has any, belong to the tuner's backend.
 
     Raises
     ------

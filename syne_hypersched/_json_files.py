@@ -1,4 +1,4 @@
-"""Files of JSON: those that another program may have left half written, and configurations of any values."""
+"""JSON files, which another program may have left half written, and configurations of any values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tuning outlives its standard output: a pipe that nobody reads, a terminal that was closed, a log on a full disk."""
+"""A tuning survives the loss of its standard output: a closed pipe or terminal, or a log on a full disk."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _LostOutput:
             logger.warning("The tuner's messages cannot be printed (%s); the tuning goes on.", error.strerror or error)
 
     def check(self) -> None:
-        """Sees to it that what is printed next can be printed."""
+        """Ensures that the next output can be printed."""
         try:
             with contextlib.suppress(AttributeError, ValueError):  # an object that only writes, or a closed one
                 sys.stdout.flush()

@@ -18,7 +18,7 @@ CHUNK_BYTES = 2 << 20
 #: Bytes that one call of :meth:`LogTail.reports` reads at most, and number of waiting reports at which reading stops.
 _BYTES_AT_ONCE = CHUNK_BYTES
 _MAX_WAITING = 10_000
-#: Bytes that are searched at once: a log may have a hundred thousand reports, and the first be the one that is wanted.
+#: Bytes that are searched at once: a log may have 100,000 reports, and the wanted one may be the first.
 _PART_BYTES = 1 << 16
 
 
@@ -164,7 +164,7 @@ class LogTail:
             line = chunk[tag:] if end < 0 else chunk[tag:end]
             found = reports_of(line, self._offset + tag, is_whole=end >= 0 or ends)
             self._found += found.reports
-            if found.torn is not None and not (ends and end < 0):  # what was ended as it printed is no fault
+            if found.torn is not None and not (ends and end < 0):  # cut off by an end: no fault
                 self._warn(found.torn)
             position = tag + found.used
             if found.waits:

@@ -14,7 +14,7 @@ from syne_hypersched._json_files import read_object
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """The metadata of an experiment; empty if there is none, or if it cannot be read."""
+    """The metadata of an experiment; empty if there are none, or if they cannot be read."""
     return read_object(folder / ST_METADATA_FILENAME) or {}
 
 

@@ -1,4 +1,4 @@
-"""Finds reports that a script has printed where nobody reads them."""
+"""Finds reports that a script has printed to a place that is not read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hint_of_misplaced_reports(trial_path: Path) -> str:
     found = next((name for name in others if _has_report(trial_path / name)), None)
     if found is None:
         return ""
-    return f" There are reports in {trial_path / found}: only those of rank 0 count, so have rank 0 report."
+    return f" There are reports in {trial_path / found}: only reports of rank 0 count, so let rank 0 report."
 
 
 def _has_report(log: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Seconds between two moments, measured by clocks that nobody can set.
+"""Seconds between two moments, measured by clocks that cannot be set.
 
 The wall clock can be set at any time: by NTP, by hand, by a virtual machine that wakes up. So within one process the
 monotonic clock is used. Its readings are valid only until the machine is rebooted, and exclude the time for which the
@@ -44,7 +44,7 @@ class Moment:
         Raises
         ------
         KeyError, TypeError, ValueError
-            The entries are not those of a moment.
+            The entries do not describe a moment.
         """
         boot_s = stored.get("boot_s")
         return cls(float(stored["timestamp"]), None if boot_s is None else float(boot_s), stored.get("boot_id"))

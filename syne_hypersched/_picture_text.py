@@ -1,4 +1,4 @@
-"""Names and values in pictures of matplotlib, whatever characters they have."""
+"""Names and values in pictures of matplotlib, with any characters."""
 
 from __future__ import annotations
 

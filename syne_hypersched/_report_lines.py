@@ -1,4 +1,4 @@
-"""Finds the reports in a line of a log, whatever other text the line contains."""
+"""Finds the reports in a line of a log that may contain other text."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class LineReports:
 
 
 def reports_of(line: bytes, begin: int = 0, is_whole: bool = True) -> LineReports:
-    """The reports in a line, in order, and whether there is one that is torn.
+    """The reports in a line, in order, and whether the line has an incomplete one.
 
     An integer too large for a float becomes infinite, and half a surrogate pair becomes a question mark, so that every
     report can be used in computations and written to files.

@@ -38,7 +38,7 @@ class ResentSignal:
         self._exception = exception
         self._prepare = prepare
         self._before: Callable[[UnraisableHookArgs], object] | None = None
-        #: Whether the main thread is in the hook, and whether a signal is to be sent again.
+        #: Whether the main thread is in the hook, and whether a signal must be sent again.
         self._is_hearing = self._is_pending = False
 
     def begin(self) -> None:
@@ -59,7 +59,7 @@ class ResentSignal:
         main = threading.main_thread()
         if not issubclass(unraisable.exc_type, self._exception) or threading.current_thread() is not main:
             return (self._before or sys.__unraisablehook__)(unraisable)
-        # Not here, where it would be swallowed, too, as one that the user sends now.
+        # Not here, where it would be swallowed again, like any signal that arrives now.
         while True:
             self._is_hearing = True
             try:

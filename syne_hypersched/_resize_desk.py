@@ -1,7 +1,7 @@
 """The files by which a backend and a training script agree on another number of processes, while the script trains.
 
 A backend *orders* a change; the first process of the script *takes* it between two steps, once all new processes are
-ready, and *answers* what has become of it. Until it is taken, the backend may *withdraw* it. Both rename the same file,
+ready, and *answers* with the result. Until it is taken, the backend may *withdraw* it. Both rename the same file,
 so that exactly one of them succeeds. ``docs/joining.md`` has the protocol.
 """
 
@@ -126,7 +126,7 @@ class ResizeDesk:
         return self._rename(change, "withdrawn")
 
     def give_up(self, change: RankChange) -> None:
-        """Says that not all new processes live, so that nobody waits for them."""
+        """Announces that a new process has died, so that the others stop waiting."""
         self._write(f"{change.number}.dead", None)
 
     def outcome(self, change: RankChange) -> ChangeOutcome | None:
@@ -174,7 +174,7 @@ class ResizeDesk:
         return self._rename(change, "taken")
 
     def answer(self, outcome: ChangeOutcome) -> None:
-        """Says what has become of the change that was taken."""
+        """Writes the result of the change that was taken."""
         self._write(f"{outcome.number}.outcome", asdict(outcome))
 
     def offer(self, change: RankChange, port: int) -> None:

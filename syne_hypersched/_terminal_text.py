@@ -1,4 +1,4 @@
-"""Texts of others in lines of a terminal: names, values, reasons and lines of logs, whatever characters they have."""
+"""Foreign texts in lines of a terminal: names, values, reasons and lines of logs, with any characters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEGIN, _END = "\u2068", "\u2069"
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a stream is a terminal; not if there is none, if it is closed, or if it is an object that cannot say."""
+    """Whether a stream is a terminal; False without a stream, for a closed one, and for other objects."""
     try:
         return bool(stream.isatty())
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The live view that a tuning has on a terminal without being asked for.
+"""The live view that a tuning shows on a terminal by default.
 
 This module only decides when it is shown. The view itself is in ``experiments``, which lies above what runs
 experiments; the root of the package, which knows both, sets it.

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: at every moment a whole and recent one exists, whenever a process or the machine dies.
+"""Checkpoints of a run: a complete and recent one exists at any time, even if a process or the machine dies.
 
 A checkpoint is a folder ``checkpoint-000000042`` with any files and a ``manifest.json`` that holds the size and the
 checksum of each of them. It is written aside, synced, and put in place by one rename. The last ``keep`` are kept; a
@@ -140,8 +140,8 @@ class CheckpointFolder:
         Raises
         ------
         CheckpointError
-            There are checkpoints, but each is torn or corrupt. The user decides: what is left can perhaps be rescued,
-            and the run starts from the beginning when the folder is removed.
+            There are checkpoints, but each is torn or corrupt. The user decides: the files may be repairable, and the
+            run starts from the beginning if the folder is removed.
         """
         numbers = self._numbers()
         for number in reversed(numbers):

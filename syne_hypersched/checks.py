@@ -225,7 +225,7 @@ def folder(name: str, value: object) -> Path:
 
 
 def output_file(name: str, value: object) -> Path:
-    """The path of a file that is to be written, which has a name.
+    """The path of a file to be written; it has a name.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def output_file_in_place(name: str, value: object) -> Path:
 
 
 def output_folder(name: str, value: object) -> Path:
-    """The path of a folder that is to be written into, or made.
+    """The path of a folder to be written into, or to be made.
 
     Raises
     ------
@@ -312,7 +312,7 @@ def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
 
 
 def is_one_of(value: object, choices: Sequence[Any]) -> bool:
-    """Whether a value is one of the choices; whatever it is, an array for instance, the answer is yes or no."""
+    """Whether a value is one of the choices. The answer is yes or no for any value, also for an array."""
     return any(_is_choice(value, choice) for choice in choices)
 
 

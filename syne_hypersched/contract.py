@@ -27,12 +27,12 @@ ST_NUM_DEVICES = "st_num_devices"
 
 ST_NUM_NODES = "st_num_nodes"
 """Key in the reports of a launch on several nodes: their number. Where it is absent all devices are of one node, see
-:func:`num_nodes`. Devices of two nodes are not those of one: gradients cross a network."""
+:func:`num_nodes`. Devices of two nodes are slower than devices of one: gradients cross a network."""
 
 ST_DEVICES_PRESENT = "st_devices_present"
-"""Key in the reports that a backend hands over while fewer devices are there than it divides at most: how many there
-are now, without those that are to go. A scheduler plans with it until the next report. Where it is absent all are
-there, see :func:`devices_present`. It is an entry of the report so that a run that is replayed decides alike."""
+"""Key in the reports that a backend hands over while fewer devices are there than it divides at most: how many are
+present now, without leaving ones. A scheduler plans with it until the next report. Where it is absent all are there,
+see :func:`devices_present`. It is an entry of the report so that a run that is replayed decides alike."""
 
 ST_LAUNCH = "st_launch"
 """Key in every report of an elastic backend: index of the launch that reported, counted from 0 for each trial."""
@@ -103,7 +103,7 @@ class ResizableTrial(Protocol):
 
     @property
     def num_devices(self) -> int:
-        """Devices on which the trial is to run, as last requested; the running launch may still have another number.
+        """Requested number of devices; the running launch may still have another number.
 
         The sum over live trials never exceeds the devices of the backend unless the scheduler requests more. The number
         of devices that computed a report is in the report, under :const:`ST_NUM_DEVICES`.
@@ -176,7 +176,7 @@ class MeasuredTrial(Protocol):
 
 @runtime_checkable
 class LimitedTrial(Protocol):
-    """A trial whose backend detects on how many devices it can run. Optional: not every backend does."""
+    """A trial whose backend detects the numbers of devices on which it can run. Optional: not every backend does."""
 
     @property
     def max_num_devices(self) -> int | None:
@@ -208,7 +208,10 @@ class Situation:
 
 @runtime_checkable
 class SituatedTrial(Protocol):
-    """A trial that shows what its backend knows, so that the scheduler can compare. Optional: not every trial does.
+    """A trial that shows its backend's settings, so that the scheduler can compare them with its own.
+
+    Optional: not
+    every trial does.
 
     A scheduler reads this when it gets its first trials, and must decide alike when these calls are replayed.
     """
@@ -246,7 +249,7 @@ class RemovingScheduler(Protocol):
     def trials_checkpoints_can_be_removed(self, since: int = 0) -> Sequence[int]:
         """Trials that will never be resumed, and from whose checkpoint no other trial starts.
 
-        A trial is named once, when this is certain whatever other trials report later.
+        A trial is named once, when later reports of other trials cannot change this any more.
 
         Parameters
         ----------
@@ -269,11 +272,11 @@ class ExtendableScheduler(Protocol):
     """None until the scheduler has taken the deadline of its backend, with its first trial."""
 
     def assume_deadline(self, deadline_s: float) -> None:
-        """Sets another deadline before the first call: that of the run whose calls are replayed now."""
+        """Sets another deadline before the first call: the deadline of the run whose calls are replayed."""
         ...
 
     def extend_deadline(self, deadline_s: float) -> None:
-        """Goes on until a later deadline.
+        """Extends the tuning to a later deadline.
 
         Nothing runs when it is called. The trials that were running are launched again on the number of devices with
         which trials start. The tuner asks for suggestions again, even if it was told before that there are none.

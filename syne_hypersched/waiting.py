@@ -72,7 +72,7 @@ class Wait:
 
 
 def warn_if_silent(status: TuningStatus, path: Path) -> None:
-    """Warns if trials have run and none has reported: the tuner says nothing of it. Failures are told by others.
+    """Warns if trials have run and none has reported, since the tuner does not. Other code warns about failures.
 
     Parameters
     ----------

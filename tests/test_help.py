@@ -1,11 +1,15 @@
-"""``help()`` of each public class and function explains every argument and field where it is."""
+"""``help()`` of each public class begins with an example; every argument and field is explained where it is."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import doctest
 import importlib
 import inspect
 import re
+import sys
+import textwrap
 
 import pytest
 
@@ -13,9 +17,11 @@ PACKAGES = [
     "syne_hypersched",
     *(
         f"syne_hypersched.{name}"
-        for name in ("blackboxes", "cli", "experiments", "recovery", "schedulers", "simulation", "testing", "tuning")
+        for name in ("blackboxes", "check", "cli", "experiments", "recovery", "replay", "schedulers", "simulation")
     ),
     "syne_hypersched.experiments.page",
+    "syne_hypersched.testing",
+    "syne_hypersched.tuning",
 ]
 
 PUBLIC = {
@@ -28,6 +34,13 @@ PUBLIC = {
     if not (inspect.isclass(member) and issubclass(member, BaseException))
 }
 
+CLASSES = {
+    f"{member.__module__}.{name}": member
+    for package in map(importlib.import_module, PACKAGES)
+    for name in package.__all__
+    for member in [getattr(package, name)]
+    if inspect.isclass(member)
+}
 FIELDS = {name: member for name, member in PUBLIC.items() if dataclasses.is_dataclass(member)}
 
 
@@ -56,3 +69,21 @@ def test_no_explanation_is_only_a_reference(name):
 def test_every_field_is_explained(name):
     fields = {field.name for field in dataclasses.fields(FIELDS[name]) if not field.name.startswith("_")}
     assert fields <= explained(FIELDS[name])
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_begins_with_an_example(name):
+    text = inspect.getdoc(CLASSES[name]) or ""
+    beginning = re.split(r"^(?:Parameters|Attributes|Raises)\n-+$", text, maxsplit=1, flags=re.M)[0]
+    assert re.search(r"^>>> |^\.\. code-block:: python$|::\n\n {4}|^Example: ``", beginning, re.M)
+    for block in re.findall(r"(?:code-block:: python|::)\n\n((?: {4}.*\n|\n)+)", beginning + "\n"):
+        ast.parse(textwrap.dedent(block))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_example_with_results_gives_them(name):
+    globs = vars(sys.modules[CLASSES[name].__module__]).copy()
+    runner = doctest.DocTestRunner()
+    for test in doctest.DocTestFinder(recurse=False).find(CLASSES[name], name, globs=globs):
+        runner.run(test)
+    assert runner.summarize(verbose=False).failed == 0

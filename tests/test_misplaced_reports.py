@@ -18,7 +18,7 @@ REPORT = '[tune-metric]: {"epoch": 1}\n'
         ({}, ""),
         ({"std.out": REPORT, "std.err": "an error\n", "std.rank1.err": ""}, ""),
         ({"std.err": f"INFO {REPORT}"}, "std.err: print them to standard output"),
-        ({"std.err": "", "std.rank1.out": REPORT}, "std.rank1.out: only those of rank 0 count"),
+        ({"std.err": "", "std.rank1.out": REPORT}, "std.rank1.out: only reports of rank 0 count"),
         ({"std.err": REPORT, "std.rank1.err": REPORT}, "std.err: print them to standard output"),
         ({"std.err.1": REPORT, "other.out": REPORT}, ""),
         ({"std.err": "[tune-metric]: is how a report begins\n"}, ""),

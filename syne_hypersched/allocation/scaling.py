@@ -113,10 +113,6 @@ class Scaling(ABC):
                 fastest = speed_up
         return tuple(sizes)
 
-    def best_size(self, num_devices: int, allocation_grid: int | None = None) -> int:
-        """The usable size, at most ``num_devices``, on which a trial is fastest; the smallest one in a tie."""
-        return self.usable_sizes(num_devices, allocation_grid)[-1]
-
 
 class LinearScaling(Scaling):
     """``n`` devices are ``n`` times as fast: the ablation arm ``assume_linear`` of HyperSched.

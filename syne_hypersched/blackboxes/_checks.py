@@ -8,6 +8,9 @@ from itertools import pairwise
 from numbers import Real
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from syne_hypersched import checks
 from syne_hypersched.blackboxes._curve import plain_number
 
@@ -84,3 +87,33 @@ def checked_levels(levels: object, num_levels: int) -> tuple[int | float, ...]:
     if not len(given) == len(plain) == num_levels or any(high <= low for low, high in pairwise(plain)):
         raise ValueError(f"levels must be {num_levels} ascending numbers, all finite, but got {given!r}")
     return plain
+
+
+def curve_lengths(elapsed_s: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The number of levels of each curve.
+
+    Raises
+    ------
+    ValueError
+        A row has no curve, a curve has a gap, or times fall; the message has the row.
+    """
+    known = np.isfinite(elapsed_s)
+    lengths: npt.NDArray[np.int64] = known.sum(axis=2)
+    gaps = known != (np.arange(elapsed_s.shape[2]) < lengths[:, :, np.newaxis])
+    if gaps.any():
+        row = int(np.argwhere(gaps)[0][0])
+        raise ValueError(
+            f"elapsed_s must be finite from the first level to the last one of a curve, but row {row} is not"
+        )
+    if not lengths.any(axis=1).all():
+        row = int(np.argmin(lengths.any(axis=1)))
+        raise ValueError(f"elapsed_s must have a curve for every row, but row {row} has none")
+    steps = np.diff(elapsed_s.astype(np.float64), axis=2, prepend=0.0)
+    wrong = np.argwhere(known & ~(steps >= 0))
+    if len(wrong):
+        row, seed, level = (int(i) for i in wrong[0])
+        raise ValueError(
+            f"elapsed_s must be at least 0 and never fall from level to level, but in row {row}, repetition {seed}, "
+            f"position {level} it is {elapsed_s[row, seed, level]}"
+        )
+    return lengths

@@ -19,6 +19,11 @@ LEAST_EPOCH_S = 1e-3
 class LearningCurve:
     """The reports of one configuration that is trained on one device.
 
+    >>> reports = [{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.7}]
+    >>> curve = LearningCurve(reports, epoch_s=[2.0, 2.0], speed_up={1: 1.0, 2: 1.8})
+    >>> curve.up_to(1, "epoch").reports
+    [{'epoch': 1, 'loss': 0.9}]
+
     Parameters
     ----------
     reports

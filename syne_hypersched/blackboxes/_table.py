@@ -11,7 +11,7 @@ from syne_tune.config_space import randint, uniform
 
 from syne_hypersched import checks
 from syne_hypersched._wording import counted
-from syne_hypersched.blackboxes._checks import check_members, check_words, checked_levels
+from syne_hypersched.blackboxes._checks import check_members, check_words, checked_levels, curve_lengths
 from syne_hypersched.blackboxes._curve import LEAST_EPOCH_S, LearningCurve
 from syne_hypersched.blackboxes._space import UnitCube, infer_domain
 
@@ -25,6 +25,13 @@ Lookup: TypeAlias = Literal["exact", "nearest"]
 
 class TableBlackbox:
     """Learning curves of a finite number of configurations.
+
+    >>> loss, elapsed_s = [[0.9, 0.7], [0.8, 0.5]], [[1.0, 2.0], [1.5, 3.0]]
+    >>> table = TableBlackbox([{"lr": 0.1}, {"lr": 0.01}], {"loss": loss}, elapsed_s)
+    >>> table
+    TableBlackbox('table': 2 configurations, 2 levels, 1 repetition, metrics loss)
+    >>> table.best("loss", do_minimize=True)
+    0.5
 
     It has the members of Syne Tune's ``Blackbox``, so that Syne Tune's own simulator accepts it as well.
 
@@ -100,7 +107,7 @@ class TableBlackbox:
             )
         num_levels = self._elapsed_s.shape[2]
         self.levels = checked_levels(range(1, num_levels + 1) if levels is None else levels, num_levels)
-        self._lengths = _lengths(self._elapsed_s)
+        self._lengths = curve_lengths(self._elapsed_s)
         self._index = _index(self.configurations)
         names = list(self.configurations[0])
         if configuration_space is None:
@@ -359,30 +366,6 @@ def _three_dimensional(
     if shape is not None and array.shape != shape:
         raise ValueError(f"{what} must have the shape of elapsed_s, {shape}, but has {array.shape}")
     return array
-
-
-def _lengths(elapsed_s: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Number of levels of each curve; checks that times never decrease and have no gap."""
-    known = np.isfinite(elapsed_s)
-    lengths: npt.NDArray[np.int64] = known.sum(axis=2)
-    gaps = known != (np.arange(elapsed_s.shape[2]) < lengths[:, :, np.newaxis])
-    if gaps.any():
-        row = int(np.argwhere(gaps)[0][0])
-        raise ValueError(
-            f"elapsed_s must be finite from the first level to the last one of a curve, but row {row} is not"
-        )
-    if not lengths.any(axis=1).all():
-        row = int(np.argmin(lengths.any(axis=1)))
-        raise ValueError(f"elapsed_s must have a curve for every row, but row {row} has none")
-    steps = np.diff(elapsed_s.astype(np.float64), axis=2, prepend=0.0)
-    wrong = np.argwhere(known & ~(steps >= 0))
-    if len(wrong):
-        row, seed, level = (int(i) for i in wrong[0])
-        raise ValueError(
-            f"elapsed_s must be at least 0 and never fall from level to level, but in row {row}, repetition {seed}, "
-            f"position {level} it is {elapsed_s[row, seed, level]}"
-        )
-    return lengths
 
 
 def _index(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], int]:

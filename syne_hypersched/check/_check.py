@@ -217,7 +217,17 @@ def check_script(
 
 
 def check_and_print(script: str, options: Sequence[str], as_json: bool, **choices: Any) -> int:
-    """Checks a script and prints the result; returns the exit code of the command."""
+    """Checks a script and prints the result; returns the exit code of the command.
+
+    Parameters
+    ----------
+    script, options
+        Training script, and its options.
+    as_json
+        Whether to print JSON instead of a table.
+    choices
+        More arguments of :func:`check_script`.
+    """
 
     def tell(what: str) -> None:
         if sys.stderr.isatty():

@@ -13,15 +13,29 @@ Finding: TypeAlias = tuple[Status, str, str]
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A property of a script, and whether the script has it."""
+    """A property of a script, and whether the script has it.
+
+    .. code-block:: python
+
+        for row in check_script("train.py", ["--epochs", "5"]).rows:
+            print(row.status, row.name, row.found, row.advice)
+
+    Attributes
+    ----------
+    name
+        The property, in few words.
+    status
+        ``UNKNOWN``: it could not be seen.
+    found
+        What was seen.
+    advice
+        What to change; empty unless it failed.
+    log
+        The last lines of the log, if a launch has ended with an error.
+    """
 
     name: str
-    """The property, in few words."""
     status: Status
-    """``UNKNOWN``: it could not be seen."""
     found: str
-    """What was seen."""
     advice: str = ""
-    """What to change; empty unless it failed."""
     log: tuple[str, ...] = ()
-    """The last lines of the log, if a launch has ended with an error."""

@@ -248,7 +248,7 @@ def make_study(
     local = backend == "local"
     if local and (scalings or launch_costs):
         raise ValueError(
-            "scaling and launch cost are for the backend 'simulator'; on this machine they are what they are"
+            "scaling and launch cost are for the backend 'simulator'; on this machine they cannot be chosen"
         )
     machine = Machine(
         tuple(benchmarks or (("digits-cnn",) if local else (chosen.benchmark,))),

@@ -142,7 +142,7 @@ class StudyFolder:
             )
         if stored.get("source") != source_digest():
             return (
-                "has results of other source code, which must not be mixed with those of today's",
+                "has results of other source code, which must not be mixed with results of the present code",
                 "choose another --output, or remove the folder to run everything again",
             )
         return None

@@ -14,9 +14,9 @@ from syne_hypersched._moments import Moment
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME
 from syne_hypersched.records.events import Event
 
-#: A run whose processes cannot be asked counts as running if something happened within this many seconds.
+#: A run whose processes are not visible counts as running if it had an event within this many seconds.
 QUIET_S = 120.0
-#: A run none of whose trials hold devices counts as running if something happened within this many seconds.
+#: A run in which no trial holds a device counts as running if it had an event within this many seconds.
 _IDLE_S = 15.0
 
 
@@ -69,7 +69,7 @@ def run_state_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None,
     is_alive
         Whether its processes are there; None if they are those of another machine, or the events do not say.
     quiet_s
-        Seconds since the last thing that happened.
+        Seconds since the last event.
     """
     if is_simulated:
         return "simulated"

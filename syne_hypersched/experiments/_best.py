@@ -32,7 +32,7 @@ class PublishedBest:
     """The trial, the resource level and the metric of the result."""
 
     checkpoint: dict[str, Any] | None
-    """What the result says of the checkpoint; None: there is none."""
+    """The result's entry about the checkpoint; None without one."""
 
     files: tuple[int, int]
     """How many files the checkpoint has, and bytes."""
@@ -80,10 +80,10 @@ def describe_best(run: Run) -> str:
 
 
 def _why_not_better(run: Run, best: PublishedBest) -> str:
-    """Why what is better is not published."""
+    """Why a better result is not published."""
     if _is_told(run, best) or not run.is_killed:
-        return "what was better has left no whole checkpoint" + ("" if run.is_over else " so far")
-    return "what was better was not published before the tuner was killed"
+        return "a better result has no whole checkpoint" + ("" if run.is_over else " so far")
+    return "a better result was not published before the tuner was killed"
 
 
 def check_best(run: Run) -> Iterator[tuple[int, str]]:
@@ -147,11 +147,11 @@ def _fault_of_config(best: PublishedBest) -> str:
     if config is None:
         return "and its configuration is gone, or cannot be read"
     names = [name for name, value in of_trial.items() if name in config and config[name] != value]
-    return f"whose configuration is not that of the trial: {shown(names[0])} differs" if names else ""
+    return f"whose configuration differs from the trial's: {shown(names[0])} differs" if names else ""
 
 
 def _last_published(run: Run) -> Event | None:
-    """The event of what was published last; None if nothing was, or an earlier experiment of this name did it.
+    """The event of the last publication; None without one, or if it belongs to an earlier experiment of this name.
 
     Virtual trials have no checkpoints, so that nothing of them is published.
     """

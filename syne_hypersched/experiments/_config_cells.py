@@ -10,7 +10,7 @@ _INTEGER = re.compile(r"[-+]?\d+")
 
 
 def values_of_cells(cells: Sequence[str], domain: Any) -> list[Any]:
-    """The values of a hyperparameter that were written as the cells of a column.
+    """The values of a hyperparameter from the cells of a column.
 
     A table does not say whether ``None`` was a text, or an empty cell an empty one. The configuration space does.
 
@@ -19,7 +19,7 @@ def values_of_cells(cells: Sequence[str], domain: Any) -> list[Any]:
     cells
         The cells as texts, as they are in the file.
     domain
-        What the configuration space of ``metadata.json`` has under this name: a constant, or an object with
+        The domain in the configuration space of ``metadata.json``: a constant, or an object with
         ``domain_cls`` and ``domain_kwargs``. An empty object means that it has nothing.
 
     Returns

@@ -1,4 +1,4 @@
-"""What must hold in every run of an elastic backend, checked on what the run has recorded."""
+"""Invariants of every run of an elastic backend, checked on the run's records."""
 
 from __future__ import annotations
 
@@ -35,12 +35,17 @@ RULES = {
     "anew": "no trial starts from the beginning repeatedly when it is launched from its checkpoint",
     "best": "best/ holds the checkpoint of its result, whole, and of the best report that has one",
 }
-"""Names of the rules and what they say."""
+"""Names and meanings of the rules."""
 
 
 @dataclass(frozen=True)
 class Violation:
     """One place where a rule is broken.
+
+    .. code-block:: python
+
+        for violation in check_run(load_run("my-experiment")):
+            print(violation.rule, violation.trial_id, violation.message)
 
     Attributes
     ----------
@@ -297,7 +302,7 @@ def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:
 
 
 def _most_of_a_launch(same: Sequence[Report]) -> int:
-    """How often a launch has reported a level, if it is known which launch has reported what."""
+    """How often a launch has reported a level, if the launch of each report is known."""
     distinct = {(report.launch, report.iteration) for report in same if None not in (report.launch, report.iteration)}
     return max(Counter(launch for launch, _ in distinct).values(), default=1)
 

@@ -42,7 +42,7 @@ _DISPLAYS_PER_S = 1.0
 
 
 class LiveProgress(TunerCallback):
-    """Shows time left, incumbent, admission, who holds which devices and why the scheduler last decided something.
+    """Shows the time left, incumbent, admission, devices of trials, and why the scheduler last decided something.
 
     On a terminal, with the package ``rich``, this is a panel that stays at the bottom, with a row for each trial that
     holds devices, as many as there is room for. In a notebook it is one display that changes; elsewhere it is lines of
@@ -153,7 +153,7 @@ class LiveProgress(TunerCallback):
         )
 
     def on_loop_end(self) -> None:
-        """Shows what is new; called by the tuner in every turn of its loop."""
+        """Updates the view; the tuner calls it in every loop."""
         self._show(last=False)
 
     def on_tuning_end(self) -> None:
@@ -235,11 +235,11 @@ class QuietTunerLogger(TunerLogger):
         pass
 
     def print_failure_logs(self, trial_id: int, stdout: str, stderr: str) -> None:
-        """Prints the logs of a trial that has failed, without what moves the cursor; called by the tuner."""
+        """Prints the logs of a failed trial without control characters; called by the tuner."""
         super().print_failure_logs(trial_id, plain_log(stdout), plain_log(stderr))
 
     def print_no_metrics_observed(self, trial_id: int, stdout: str, stderr: str) -> None:
-        """Prints the logs of a trial that has not reported, without what moves the cursor; called by the tuner."""
+        """Prints the logs of a trial without reports, without control characters; called by the tuner."""
         super().print_no_metrics_observed(trial_id, plain_log(stdout), plain_log(stderr))
 
     print_experiment_header = _say_nothing

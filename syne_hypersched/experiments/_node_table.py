@@ -1,4 +1,4 @@
-"""The table of nodes of a run: their devices, how much of the time trials held them, and what happened to them."""
+"""The table of nodes of a run: their devices, the share of time that trials held them, and their changes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SETUP = "setup"
 """The event with the devices at the start."""
 
 NEW, RETIRED, DRAINED, LOST = "not there yet", "given back", "drained", "lost"
-"""Why a device is away: it has not joined yet, it was given back, its node is to go, or it was lost."""
+"""Why a device is away: it has not joined yet, it was given back, its node will leave, or it was lost."""
 
 _NEIGHBOURS = 3
 """Least number of neighbours whose names are shortened to the first and the last one."""
@@ -62,12 +62,12 @@ def count_devices(devices: Sequence[str]) -> str:
 
 
 def ranges(devices: Iterable[str], everything: Iterable[str]) -> str:
-    """Names of devices in few words.
+    """Short text for names of devices.
 
     Parameters
     ----------
     devices
-        Those to be named. Three and more neighbours are named by the first and the last one.
+        The devices to name. Three and more neighbours are named by the first and the last one.
     everything
         All devices, in whose order they are neighbours. A node all of whose devices are to be named is named alone.
     """
@@ -104,7 +104,7 @@ def _first_to_last(names: Sequence[str]) -> str:
 
 
 def why(reason: str, node: str) -> str:
-    """A reason without what is said of the node anyway."""
+    """A reason without the parts that the node's row already has."""
     for begin in (f"node {node} is lost", f"node {node} is to go", f"node {node} is there"):
         if reason.startswith(begin):
             return reason.removeprefix(begin).removeprefix(":").strip()
@@ -122,7 +122,7 @@ class Absence:
     end_s: float | None = None
     """When they joined; None: they have not."""
     reason: str = ""
-    """Why they went, or why they came if they were new."""
+    """Why they left, or why they joined if they were new."""
 
 
 @dataclass
@@ -217,7 +217,7 @@ class NodeState:
     """Devices that trials hold."""
     num_free: int
     num_away: int
-    """Devices that are not there, or are to go."""
+    """Devices that are away or leaving."""
     trials: str
     """Who holds how many, such as ``3 ×4, 5``."""
     story: str
@@ -225,7 +225,7 @@ class NodeState:
 
     @property
     def rank(self) -> tuple[bool, bool, bool]:
-        """Sorts those first of which a person wants to know: away, then with free devices, then those that joined."""
+        """Sorts the important ones first: away, then with free devices, then newly joined."""
         return not self.num_away, not self.num_free, not self.story
 
 

@@ -1,4 +1,4 @@
-"""The state of a running experiment, as values: time left, incumbent, who holds which devices."""
+"""The state of a running experiment, as values: time left, incumbent, and the devices of each trial."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from syne_tune.constants import (
 from syne_hypersched._disk import Disk
 from syne_hypersched._json_files import read_object
 from syne_hypersched._tables import read_csv
+from syne_hypersched.checks import is_number
 from syne_hypersched.experiments._config_cells import values_of_cells
 from syne_hypersched.filenames import CONFIG_FILENAME, JOURNAL_DIRNAME, SEGMENT
 from syne_hypersched.records.segments import encode, read_segments
@@ -29,7 +31,7 @@ CONFIG_PREFIX = "config_"
 #: How a result begins in a line of the journal; in a text within the line, the quotation marks are escaped.
 _RESULT = encode({"call": "result"}).strip(b"{}\n")
 
-#: What a resource level is called if the scheduler has none.
+#: Names of the resource level if the scheduler has none.
 _LEVELS = ("epoch", "step", "iteration")
 #: What the names of entries begin with that are not the script's.
 _INTERNAL_PREFIX = "st_"
@@ -57,7 +59,7 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
             return _with_those_since(rows, folder), ""
     except FileNotFoundError:
         pass  # the tuner has not stored it yet, or was killed before that
-    except Exception as error:  # whatever the readers of archives and tables say about a file that was cut off
+    except Exception as error:  # readers of archives and tables may raise anything for an incomplete file
         problem = f"{path} cannot be read ({_in_a_line(error)})"
     try:
         rows = rows_of_journal(folder)
@@ -177,3 +179,17 @@ def _plain(value: Any) -> Any:
 
 def _in_a_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def integer_cell(value: Any) -> int | None:
+    """A cell as an integer, None if it is none. A column with an empty cell has floats."""
+    number = number_cell(value)
+    return int(number) if number is not None and math.isfinite(number) else None
+
+
+def number_cell(value: Any) -> float | None:
+    """A cell as a number, None if it is none. One cell with a text makes all others of its column texts."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return int(value) if value.isdigit() else float(value)
+    return value if is_number(value) else None

@@ -29,14 +29,14 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class FoldedRows:
-    """The rows that fit, and what is left in a line."""
+    """The rows that fit, and a line about the rest."""
 
     rows: tuple[TrialRow, ...]
     rest: str
     """The trials that have no row; empty if all have one."""
 
     free: str
-    """The devices that nobody holds; empty if there are none."""
+    """The devices that no trial holds; empty if there are none."""
 
     nodes: tuple[NodeState, ...] = ()
     """Nodes of a cluster that have a row, sorted by name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -26,10 +25,18 @@ from syne_hypersched._metadata import read_metadata, scheduler_arguments
 from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
-from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.experiments._alive import find_run_state
-from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, is_ours, names_of_space, read_rows, reported_level
+from syne_hypersched.experiments._results import (
+    CONFIG_PREFIX,
+    Rows,
+    integer_cell,
+    is_ours,
+    names_of_space,
+    number_cell,
+    read_rows,
+    reported_level,
+)
 from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.experiments._unreported import lost_reports, other_configs
 from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
@@ -42,6 +49,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Report:
     """One report of a trial.
+
+    Example: ``values = [report.value for report in load_run("my-experiment").reports]``.
 
     Attributes
     ----------
@@ -91,6 +100,12 @@ A_RUN = 'what load_run returns, as in load_run("NAME")'
 @dataclass(frozen=True, repr=False)
 class Run:
     """An experiment.
+
+    .. code-block:: python
+
+        run = load_run("my-experiment")  # a name or a folder
+        print(run.metric, len(run.reports), "reports")
+        print(format_trials(trial_table(run)))
 
     A run of a stock backend has no events; everything that is read from reports alone works there too.
 
@@ -185,7 +200,10 @@ def best_report(reports: Iterable[Report], do_minimize: bool) -> Report | None:
 
 
 class MissingEntryError(ValueError):
-    """No report of a run has the metric, or none the resource level."""
+    """No report of a run has the metric, or none the resource level.
+
+    Example: ``load_run("my-experiment", time_attr="epoch")``, if no report has an entry ``epoch``.
+    """
 
     def __init__(self, name: str, what: str, names: Iterable[str]) -> None:
         reported = [each for each in names if not is_ours(each)]
@@ -255,13 +273,10 @@ class RunGoal:
 
     metric: str
     """Name of the metric."""
-
     do_minimize: bool
     """Whether the metric is to be minimised."""
-
     time_attr: str
     """Name of the resource level."""
-
     metadata: Mapping[str, Any]
     """All of it."""
 
@@ -352,9 +367,9 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
             raise MissingEntryError(name, what, names)
     for row in rows:
         trial_id, resource, value = (
-            _integer(row.get(ST_TRIAL_ID)),
-            _number(row.get(time_attr)),
-            _number(row.get(metric)),
+            integer_cell(row.get(ST_TRIAL_ID)),
+            number_cell(row.get(time_attr)),
+            number_cell(row.get(metric)),
         )
         if trial_id is None or resource is None or not math.isfinite(resource):
             num_left_out += 1
@@ -365,14 +380,14 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
                 time_s=row.get(ST_TUNER_TIME) or 0.0,
                 resource=resource,
                 value=math.nan if value is None else float(value),
-                num_devices=_integer(row.get(ST_NUM_DEVICES)),
-                launch=_integer(row.get(ST_LAUNCH)),
+                num_devices=integer_cell(row.get(ST_NUM_DEVICES)),
+                launch=integer_cell(row.get(ST_LAUNCH)),
                 signal_to_report_s=row.get(ST_SIGNAL_TO_REPORT_S),
                 worker_time_s=row.get(ST_WORKER_TIME),
                 admission_open=row.get(ST_ADMISSION_OPEN),
                 decision=row.get(ST_DECISION) or "",
-                iteration=_integer(row.get(ST_WORKER_ITER)),
-                worker_timestamp=_number(row.get(ST_WORKER_TIMESTAMP)),
+                iteration=integer_cell(row.get(ST_WORKER_ITER)),
+                worker_timestamp=number_cell(row.get(ST_WORKER_TIMESTAMP)),
             )
         )
         named = {name.removeprefix(CONFIG_PREFIX): row[name] for name in row if name.startswith(CONFIG_PREFIX)}
@@ -380,17 +395,3 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
         configs[trial_id] = {name: value for name, value in named.items() if not space or name in space}
     problem = f"{counted(num_left_out, 'report')} in {path} left out: no {time_attr}" if num_left_out else ""
     return tuple(reports), configs, problem
-
-
-def _integer(value: Any) -> int | None:
-    # A column with an empty cell has floats.
-    number = _number(value)
-    return int(number) if number is not None and math.isfinite(number) else None
-
-
-def _number(value: Any) -> float | None:
-    """A cell as a number; None if it is none. One cell with a text makes all others of its column texts."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return int(value) if value.isdigit() else float(value)
-    return value if is_number(value) else None

@@ -19,6 +19,11 @@ SEVERAL_EVENTS = 'events, such as load_run("NAME").events'
 class Holding:
     """Devices held by one launch of a trial, from the first of its processes to the last.
 
+    .. code-block:: python
+
+        for holding in holdings(load_run("my-experiment").events):
+            print(holding.trial_id, holding.devices, holding.start_s, holding.end_s)
+
     Attributes
     ----------
     trial_id

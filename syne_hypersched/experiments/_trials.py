@@ -34,6 +34,11 @@ STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
 class TrialSummary:
     """One trial in a few numbers. None means that the backend has not recorded the number.
 
+    .. code-block:: python
+
+        best, *others = trial_table(load_run("my-experiment"))
+        print(best.trial_id, best.best, best.config)
+
     Attributes
     ----------
     trial_id

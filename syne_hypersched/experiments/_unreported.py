@@ -65,5 +65,5 @@ def lost_reports(events: Iterable[Event], reported: Collection[int], where: Path
     are = "trial {} was" if len(lost) == 1 else "trials {} were"
     return (
         f"{where} lacks reports at which {are.format(named + more)} paused or stopped: the results end before the run "
-        "does, and what is said of it may be wrong"
+        "does, and statements about it may be wrong"
     )

@@ -71,7 +71,7 @@ def explain_run(run: Run, num_decisions: int = 20) -> str:
 
 
 def explain_trial(run: Run, trial_id: int) -> str:
-    """The story of one trial: its launches, what was decided about it and why, its failures.
+    """The history of one trial: its launches, the decisions about it with their reasons, and its failures.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def explain_trial(run: Run, trial_id: int) -> str:
     Raises
     ------
     ValueError
-        There is no such trial; the message says which there are.
+        There is no such trial; the message lists the trials.
     """
     trials = {trial.trial_id: trial for trial in trial_table(run)}
     if trial_id not in trials:
@@ -133,7 +133,7 @@ def print_explanation(path: Path | str, trial_id: int | None, num_decisions: int
 
 
 def _summary(run: Run, trial: TrialSummary, rank: int | None, num_ranked: int) -> str:
-    """What the table says of the trial, with its rank among those that have a finite value."""
+    """The trial's row of the table, with its rank among trials with a finite value."""
     found = (
         "it has reported no finite value"
         if trial.best is None
@@ -162,11 +162,15 @@ def _admission(run: Run) -> str:
     if not run.reports:
         return "no trial has reported, so that nothing was compared"
     says = any(report.admission_open is not None for report in run.reports)
-    return "admission was open to the end of what is recorded" if says else "this scheduler has no admission to close"
+    return (
+        "admission was open until the end of the recorded events"
+        if says
+        else "this scheduler has no admission to close"
+    )
 
 
 def _decisions(run: Run, trial_id: int | None = None) -> list[tuple[float, str]]:
-    """Times and texts of what was decided, with the scheduler's reasons, or else with what the reports say."""
+    """Times and texts of decisions, with the scheduler's reasons, else with data from the reports."""
     told = [
         (event.time_s, describe_decision(event))
         for event in run.decisions

@@ -152,7 +152,7 @@ def export_optuna(run: Run, storage: str) -> Written:
     with needs_extra("An export to Optuna", "export"):
         import optuna
     if run.path is None:
-        raise ValueError("run must have a folder, whose name is that of the study, but it has none")
+        raise ValueError("run must have a folder, which names the study, but it has none")
     name = run.path.name
     try:
         where = _storage(storage)

@@ -30,7 +30,7 @@ SIMULATED = "the run was simulated, and has ended: its devices are those of the 
 
 @dataclass
 class PoolState:
-    """Which devices a run has, told by its events.
+    """The devices of a run, from its events.
 
     Example
     -------
@@ -48,9 +48,9 @@ class PoolState:
     going: dict[str, None] = field(default_factory=dict)
     """Those among them that trials hold still."""
     answers: dict[str, Event] = field(default_factory=dict)
-    """The answers to requests, by the names of these."""
+    """The answers to requests, by name of the request."""
     is_simulated: bool = False
-    """Whether its devices are those of a simulator."""
+    """Whether the run is simulated."""
 
     def add(self, event: Event) -> None:
         """Adds an event."""
@@ -111,7 +111,7 @@ def wait_until_done(
     pause: Callable[[float], None] = time.sleep,
     has_ended: Callable[[], bool] = lambda: False,
 ) -> str:
-    """Waits until a run has carried a request out; returns what is wrong, empty if nothing is.
+    """Waits until a run has carried out a request; returns an error, or an empty text.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def wait_until_done(
     """
     give_up_at = time.monotonic() + timeout_s
     while True:
-        is_over = has_ended()  # asked first: what it has answered before that is read below
+        is_over = has_ended()  # asked first: an answer from before is read below
         for event in reader.read_new():
             state.add(event)
         answer = state.answers.get(request)
@@ -146,25 +146,25 @@ def wait_until_done(
             f"the run has not answered within {timeout_s:g} s: it does not run, or its backend has no devices to give "
             f"back. It will do so when it is resumed, unless {POOL_FILENAME} is removed from its folder"
         )
-    return f"after {timeout_s:g} s trials hold devices that are to go still: {state.names(state.going)}"
+    return f"after {timeout_s:g} s trials still hold devices that will leave: {state.names(state.going)}"
 
 
 def change_and_print(path: Path | str, wanted: int | Sequence[str] | None, timeout_s: float) -> int:
-    """Changes the devices of a run, or only says which it has; prints the outcome.
+    """Changes the devices of a run, or only lists them; prints the result.
 
     Parameters
     ----------
     path
         The experiment's folder or name.
     wanted
-        How many devices it is to have, or which; None: no change.
+        Number or names of the wanted devices; None: no change.
     timeout_s
         Seconds to wait for the run at most.
 
     Returns
     -------
     int
-        0; 1 if the run has not done it; 2 if there is no such run, or it cannot be asked.
+        0; 1 if the run has not carried out the request; 2 if there is no such run, or it accepts no requests.
     """
     try:
         folder = find_run(path, "run")
@@ -202,7 +202,7 @@ def _ask(folder: Path, reader: EventReader, state: PoolState, wanted: int | Sequ
 
 
 def _withdraw(path: Path, request: str) -> None:
-    """Removes a request that nobody has answered, so that a resumed run does not find it."""
+    """Removes an unanswered request, so that a resumed run does not find it."""
     with contextlib.suppress(OSError, ValueError):
         if json.loads(path.read_text(encoding="utf-8")).get("request") == request:
             path.unlink()

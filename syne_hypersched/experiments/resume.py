@@ -48,7 +48,7 @@ def is_over_and_told(
 
 
 def _describe_spent(spent: SpentTime, time_passes: str, is_new: bool) -> list[str]:
-    """What is said of a deadline that has passed: that of the experiment or, if ``is_new``, that of a new tuner."""
+    """The message about a passed deadline: the experiment's or, if ``is_new``, the new tuner's."""
     called = shlex.quote(name_for_commands(spent.path))
     passed_s = spent.elapsed_s if time_passes == "always" else spent.tuned_s
     gone = f"{seconds_text(passed_s)} s of {seconds_text(spent.deadline_s)} s are gone"
@@ -98,7 +98,7 @@ def resume_and_print(name: str, time_passes: Literal["always", "running"] = "alw
             return 0
         tuner = resume_experiment(name, time_passes=time_passes, strict=strict)
     except BrokenPipeError:
-        raise  # nobody reads what this prints any more
+        raise  # the reader of this output has ended
     except (OSError, RuntimeError, ValueError) as error:
         why = error_text(error, name_or_path="RUN").replace("With strict=False", "With --not-strict")
         again = f"give the script and all arguments to hypersched tune SCRIPT ... --resume {shlex.quote(name)}"

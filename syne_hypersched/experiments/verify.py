@@ -20,7 +20,7 @@ from syne_hypersched.experiments._timeline import holdings
 _MOST_NODES, _MOST_CHANGES = 12, 4
 #: Most trials that are named because they still hold devices.
 _MOST_TRIALS = 20
-#: Of what breaks a rule, this many cases are printed at most, and the number of the others.
+#: Largest number of violations of a rule that are printed; the others are counted.
 _MOST_MESSAGES = 10
 
 _ADVICE = {

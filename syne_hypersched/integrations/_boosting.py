@@ -72,7 +72,7 @@ class Rounds:
 
     @property
     def model_path(self) -> str | None:
-        """The file of the model with which this launch goes on; None: there is none."""
+        """The file of the model with which this launch continues; None without one."""
         newest = self._saved.newest
         return None if newest is None else os.path.join(newest, self._file_name)
 
@@ -88,7 +88,7 @@ class Rounds:
         return max(0, self._num_wanted - self.num_done)
 
     def begin(self, num_rounds: int) -> None:
-        """Training begins: delivers the report of the last launch if it was not.
+        """Begins the training: delivers the last launch's report if it was not delivered.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class Rounds:
         missing = [name for name in names if name not in found]
         if missing or not names:
             raise ValueError(
-                f"metrics must be names of what is evaluated ({', '.join(found) or 'nothing: there is no data for it'}"
+                f"metrics must be names of evaluation results ({', '.join(found) or 'nothing: there is no data for it'}"
                 f"), but got {', '.join(map(repr, missing)) or 'none'}"
             )
         return {name: float(found[name]) for name in names}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 _FROZEN = "frozen"
-"""In the notes of a checkpoint: names of what is frozen, by its kind."""
+"""Entry in the notes of a checkpoint: names of frozen parts, by kind."""
 
 
 def frozen_notes(module: Any) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def release(module: Any, notes: dict[str, Any]) -> None:
     Parameters
     ----------
     module
-        As it was made by this launch.
+        The module as this launch has made it.
     notes
-        What the last launch has noted.
+        The notes of the last launch.
     """
     if _FROZEN in notes:
         before = set(notes[_FROZEN]["parameters"])

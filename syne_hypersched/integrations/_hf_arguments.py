@@ -134,7 +134,7 @@ def is_whole(epoch: float) -> bool:
 
 
 def chosen(names: tuple[str, ...], metrics: dict[str, Any]) -> dict[str, Any]:
-    """The metrics that are to be reported.
+    """The metrics to report.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def chosen(names: tuple[str, ...], metrics: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in names if name not in metrics]
     if missing:
         raise ValueError(
-            f"metrics must be names of what the evaluation returns ({', '.join(sorted(metrics))}), but got "
+            f"metrics must be names of evaluation results ({', '.join(sorted(metrics))}), but got "
             f"{', '.join(map(repr, missing))}"
         )
     return {name: metrics[name] for name in names}

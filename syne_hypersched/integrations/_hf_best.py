@@ -59,7 +59,7 @@ class Best:
             state.best_model_checkpoint = self._path_of(state)
 
     def remove_others(self, state: Any) -> None:
-        """Removes those that are no longer the best."""
+        """Removes checkpoints that are no longer the best."""
         for name in os.listdir(self._path):
             if name.startswith(_BEST) and name != os.path.basename(state.best_model_checkpoint or ""):
                 shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The loss of a ``transformers.Trainer``, which is to be the same on any number of devices.
+"""Makes the loss of a ``transformers.Trainer`` the same on any number of devices.
 
 The trainer tells the model how many items (tokens, for example) the batch of all devices has. A model that divides by
 this number returns the share of its device, so the trainer multiplies the loss by the number of devices and does not

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def train_once(trainer: Any, callback: Any) -> None:
-    """Has ``train()`` go on from the checkpoint of the callback, and train nothing if the run is finished.
+    """Lets ``train()`` continue from the checkpoint of the callback, and do nothing if the run is finished.
 
     The checkpoint of the callback also comes before the one that a script names, which may be what
     ``get_last_checkpoint(output_dir)`` finds, or weights with which the first launch has begun.

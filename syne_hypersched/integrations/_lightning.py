@@ -80,9 +80,9 @@ class ElasticHooks:
         self._has_loaded = False
         #: Whether the training data were read before that.
         self._has_read_early = False
-        #: Whether a run that is left inside an epoch goes on with the samples that are left of it.
+        #: Whether a run that was interrupted inside an epoch continues with the epoch's remaining samples.
         self._keeps_order = True
-        #: The trainer that was told what a step is.
+        #: The trainer whose steps are patched.
         self._set_up: Any = None
         #: Whether the training data have the order of the sampler here, and whether they are known to be divided.
         self._is_in_order = self._is_divided = False
@@ -288,7 +288,7 @@ class ElasticHooks:
         missing = [name for name in self._names if name not in means]
         if missing:
             raise ValueError(
-                f"metrics must be names of what the module logs ({', '.join(sorted(trainer.callback_metrics))}), but "
+                f"metrics must be names of logged values ({', '.join(sorted(trainer.callback_metrics))}), but "
                 f"got {', '.join(map(repr, missing))}"
             )
         chosen = {name: means[name] for name in self._names}

@@ -33,5 +33,5 @@ __all__ = [
     "working_directory",
 ]
 
-# The preloading server, which imports the other names, does without.
+# The preloading server does not need it.
 __getattr__, __dir__ = lazy_names(__name__, {"Launcher": "syne_hypersched.launch._launcher"})

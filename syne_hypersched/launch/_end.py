@@ -1,4 +1,4 @@
-"""The end of the interpreter of a script in a fork of the preloading server: the part of it that a user can see.
+"""Ends a script's interpreter in a fork of the preloading server, as far as a user can see a difference.
 
 The interpreter joins threads, calls exit functions, destroys the script's own modules with all their objects, and
 flushes streams. It skips the teardown of what the server had loaded before the fork, in Python and in C: that of
@@ -21,7 +21,7 @@ import weakref
 
 _libc = ctypes.CDLL(None)
 
-#: Objects that may hold data that is not in their file yet.
+#: Objects that may hold data that is not yet written to their file.
 _WRITERS = frozenset({io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper})
 
 #: Modules that the interpreter needs for its messages at the end, those that it destroys last in any case, and the
@@ -30,7 +30,7 @@ _NEEDED = frozenset({"sys", "builtins", "__main__", "__mp_main__", "warnings", "
 
 #: Names of modules whose teardown is skipped.
 _spared: frozenset[str] = frozenset()
-#: The exit code of the script; None: not known.
+#: The exit code of the script; None if unknown.
 _exit_code: int | None = None
 
 
@@ -43,7 +43,7 @@ def spare_loaded_modules() -> None:
     """Skips the teardown of all modules loaded so far. The server calls this before its first fork."""
     global _spared
     _spared = frozenset(sys.modules.keys() - _NEEDED)
-    # No fork may print again what has been printed.
+    # Buffered output must not be printed again by a fork.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
@@ -61,7 +61,7 @@ def skip_destructors_of_the_server() -> None:
 
 
 def expect_exit_code(code: object) -> None:
-    """Records the argument of ``sys.exit``; any but None and small integers is left to the interpreter."""
+    """Records the argument of ``sys.exit`` if it is None or a small integer; others are left to the interpreter."""
     global _exit_code
     if code is None:
         _exit_code = 0
@@ -76,11 +76,11 @@ def _before_the_end() -> None:
             with contextlib.suppress(Exception):
                 if stat.S_ISREG(os.fstat(candidate.fileno()).st_mode):
                     candidate.flush()
-    # The last member of the last module: when it is destroyed, nothing that a user can see is left to do.
+    # The last member of the last module: when it is destroyed, all work that a user can see is done.
     vars(sys)["syne_hypersched_end"] = _End()
     if "dill._dill" in _spared:
         vars(sys.modules["dill._dill"])["_main_module"] = None  # see _script.py
-    # From here on no handler of a signal and no other thread may run, which would miss modules.
+    # From here on no signal handler and no other thread may run, because modules are missing.
     _drop_handlers()
     sys.setswitchinterval(10.0)
     spared = {name: sys.modules.pop(name) for name in _spared if name in sys.modules}
@@ -115,7 +115,7 @@ class _Namespaces:
             namespace = getattr(sys.modules.get(name), "__dict__", None)
             if type(namespace) is dict:
                 self._names.setdefault(id(namespace), namespace.get("__name__"))
-        #: That of the script, which may have given it another name.
+        #: The namespace of the script, which may have changed its name.
         self._main = next(iter(self._names), None)
         self._get_objects, self._collect = gc.get_objects, gc.collect
 
@@ -137,12 +137,12 @@ class _End:
     """Flushes the interpreter's streams when it is destroyed, and ends the process if that has worked."""
 
     def __init__(self) -> None:
-        # In a new process these are destroyed with the module sys, whatever a script has replaced them by. Here objects
+        # In a new process these are destroyed with the module sys, even if a script has replaced them. Here objects
         # of skipped modules may keep them alive.
         self._streams = [stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
         self._exit, self._code = ctypes.pythonapi.exit, _exit_code
         if self._streams != [vars(sys).get("stdout"), vars(sys).get("stderr")] or not self._flush():
-            self._code = None  # the interpreter has to report it, and goes on to its very end
+            self._code = None  # the interpreter must report the error, and ends as usual
 
     def __del__(self) -> None:
         if self._flush() and self._code is not None:

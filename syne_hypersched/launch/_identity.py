@@ -1,4 +1,4 @@
-"""Identifies a process for good: a pid alone is soon reused, and means nothing on another machine."""
+"""Identifies a process permanently: pids are reused, and other machines have the same ones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from syne_hypersched._moments import boot_id
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since the machine did, which no setting of a clock changes.
+    """When a process started, in clock ticks since the boot. Setting the clock does not change it.
 
     Returns
     -------
     int or None
-        None: there is no such process, or it is a zombie.
+        None if there is no such process, or it is a zombie.
     """
     try:
         state, *fields = stat_fields(pid)
@@ -28,7 +28,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 def stat_fields(pid: int | str) -> list[bytes]:
-    """What the kernel says of a process, from its state and its parent on.
+    """The fields of ``/proc/PID/stat`` from the process's state on.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def stat_fields(pid: int | str) -> list[bytes]:
 
 
 def identify(pids: Sequence[int]) -> dict[str, Any]:
-    """Processes of this machine as entries of an event by which :func:`is_same` recognises them."""
+    """Entries for an event that identify processes of this machine; :func:`is_same` reads them."""
     return {"pids": list(pids), "start_ticks": [start_ticks(pid) for pid in pids], **here()}
 
 
@@ -55,7 +55,7 @@ def here() -> dict[str, Any]:
 
 
 def is_here(recorded: Mapping[str, Any]) -> bool:
-    """Whether the pids in an event are valid here; False where the event does not say enough."""
+    """Whether the pids in an event are valid here; False if the event lacks the entries for this."""
     return all(value is not None and recorded.get(name) == value for name, value in here().items())
 
 

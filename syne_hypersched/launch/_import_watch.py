@@ -33,14 +33,14 @@ class _WatchedSpec(ModuleSpec):
 
 
 def watch_imports(packages: Collection[str], who: str, when_imported: Callable[[str], bool]) -> None:
-    """Has a function called when one of the loaded modules of some packages is imported.
+    """Registers a function that is called when a loaded module of certain packages is imported.
 
     Parameters
     ----------
     packages
         Names of the packages.
     who
-        Who watches. A second function for the same one replaces the first.
+        Name of the caller. A second function with the same name replaces the first.
     when_imported
         Called with the name of the package; returns whether the module need not be watched any more.
     """

@@ -119,11 +119,11 @@ class Launcher:
         self._live: dict[int, _LiveLaunch] = {}
         self._deadline: dict[str, Any] | None = None
         self._server: subprocess.Popen[bytes] | None = None
-        #: A server that was killed before it had preloaded its modules, because all launches were drained.
+        #: The server that was killed before it had preloaded its modules, because all launches were drained.
         self._abandoned: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._base_env: dict[str, str] = {}
-        #: Whether the server has preloaded its modules; one that dies before that would die again.
+        #: Whether the server has preloaded its modules. A server that dies earlier would die again.
         self._ready = False
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -188,7 +188,7 @@ class Launcher:
             live.is_drained = True
             self._send({"command": "drain", "launch": launch, "grace_s": grace_s})
             if not self._ready and self._server is not None and all(other.is_drained for other in self._live.values()):
-                # It still imports, which may take long or for ever, and nothing is left that waits for it.
+                # The server is still importing, which may never end, and no launch waits for it.
                 self._abandoned = self._server
                 self._server.kill()
 
@@ -369,7 +369,7 @@ class Launcher:
                     message["script"], message["reason"],
                 )  # fmt: skip
         elif event == "preload_failed":
-            # What was found in the script may be in a try statement, or need something that the script does first.
+            # The import may be inside a try statement, or may need preparation by the script.
             logger.log(
                 logging.WARNING if self._named == "-" else logging.DEBUG,
                 "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"],

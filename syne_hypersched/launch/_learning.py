@@ -1,7 +1,7 @@
 """Learns from a running script which slow modules it imports, without leaving a trace in it.
 
-The server makes a piece of memory before it forks the script's process. There each import that takes long is noted,
-by a function around the interpreter's own that loads a module. The script finds no file, thread or module of this.
+The server makes a piece of memory before it forks the script's process. A wrapper of the interpreter's import function
+records slow imports there. The script sees no file, thread or module of this package.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ SLOW_S = 0.02
 WORTH_S = 0.05
 _NOTED_S = 0.01
 _NUM_BYTES = 1 << 18
-#: Where in the memory what is: the process that writes, whether it imports now, the number of bytes, and these.
+#: Layout of the memory: the writing process, whether it imports now, the number of bytes, and the bytes.
 _WRITER, _BUSY, _LENGTH, _CONTENT = slice(0, 8), 8, slice(16, 24), 24
-#: Compiled under the name of the interpreter's own file, which is left out of tracebacks.
+#: Compiled under the file name of the interpreter's import code, which tracebacks omit.
 _AROUND = """
 def _find_and_load(name, import_):
     began = begin()
@@ -49,13 +49,13 @@ class SlowImport:
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> SlowImport:
-        """Inverse of the list that is noted."""
+        """Makes an object from a recorded list."""
         name, seconds, file, inner = data
         return cls(name, seconds, file, tuple(map(cls.from_json, inner)))
 
 
 class ImportRecord:
-    """Memory that a process shares with its forks, in which one of them notes its slow imports."""
+    """Memory shared with forks, in which one fork records its slow imports."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _NUM_BYTES)
@@ -65,26 +65,26 @@ class ImportRecord:
         self._memory[:_CONTENT] = bytes(_CONTENT)
 
     def claim(self, pid: int) -> bool:
-        """Whether a process may write: it is the first one."""
+        """Whether a process may write: only the first one may."""
         writer = int.from_bytes(self._memory[_WRITER], "little")
         if not writer:
             self._memory[_WRITER] = pid.to_bytes(8, "little")
         return writer in (0, pid)
 
     def set_busy(self, is_busy: bool) -> None:
-        """Notes whether an import has begun that has not ended."""
+        """Records whether an import is in progress."""
         self._memory[_BUSY] = is_busy
 
     @property
     def is_busy(self) -> bool:
-        """Whether an import has begun that has not ended."""
+        """Whether an import is in progress."""
         return bool(self._memory[_BUSY])
 
     def write(self, imports: list[Any]) -> None:
-        """Notes the slow imports so far, unless they are too many."""
+        """Records the slow imports so far, unless there are too many."""
         content = json.dumps(imports).encode()
         if len(content) <= _NUM_BYTES - _CONTENT:
-            self._memory[_LENGTH] = bytes(8)  # what a reader finds now is not whole
+            self._memory[_LENGTH] = bytes(8)  # readers see incomplete data from here
             self._memory[_CONTENT : _CONTENT + len(content)] = content
             self._memory[_LENGTH] = len(content).to_bytes(8, "little")
 
@@ -98,7 +98,7 @@ class ImportRecord:
 
 
 def record_imports(record: ImportRecord) -> None:
-    """Notes slow imports of this process from now on, of its main thread."""
+    """Records slow imports of this process's main thread from now on."""
     pid, thread = os.getpid(), threading.get_ident()
     if not record.claim(pid):
         return
@@ -157,8 +157,8 @@ def modules_to_learn(
     Returns
     -------
     tuple of str
-        The modules, none if that would save too little time. Those that are known to be harmless come first: others
-        that import them are not blamed for their threads.
+        The modules; empty if preloading would save too little time. Modules known to be harmless come first, so that
+        their threads are not attributed to modules that import them.
     """
     known: dict[str, None] = {}
     others: dict[str, float] = {}

@@ -15,7 +15,7 @@ from syne_hypersched.launch._identity import stat_fields
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MADV_COLLAPSE = 25
-#: Size of a huge page where the kernel does not say it, and least share of a region that must be in memory already.
+#: Size of a huge page if the kernel does not tell it, and the least share of a region that must already be in memory.
 _HUGE_PAGE, _LEAST_SHARE = 2 << 20, 0.75
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -28,7 +28,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def die_with_parent(parent_pid: int, signum: int = signal.SIGKILL) -> None:
-    """Has the kernel send ``signum`` to this process when its parent dies.
+    """Asks the kernel to send ``signum`` to this process when its parent dies.
 
     A child calls this right after the fork. ``parent_pid`` is its parent at the fork, so that a parent that has died in
     between is noticed.

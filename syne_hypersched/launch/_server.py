@@ -195,7 +195,7 @@ class Server:
         self._selector.register(ours, selectors.EVENT_READ, supervised)
 
     def _leave(self) -> None:
-        """Gives up what belongs to the server, in a fork of it."""
+        """Releases the server's resources in a fork."""
         signal.set_wakeup_fd(-1)
         for fd in {*(key.fd for key in self._selector.get_map().values()), *self._private_fds}:
             os.close(fd)
@@ -243,7 +243,7 @@ class Server:
         return spec
 
     def _order(self, supervised: _Supervised, command: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # it is leaving
+        with contextlib.suppress(OSError):  # the server is ending
             supervised.pipe.sendall(encode(command))
 
     def _read_supervisor(self, supervised: _Supervised) -> None:
@@ -256,7 +256,7 @@ class Server:
             if message["event"] == "exit":
                 self._forget(supervised)
                 return
-        if not data:  # it died without reporting an exit; its ranks died with it
+        if not data:  # the supervisor died without reporting an exit; its ranks died with it
             self._forget(supervised)
             self._orphaned.append(supervised.launch)
 
@@ -285,7 +285,7 @@ class Server:
             self._bereaved.clear()
 
     def _strays(self) -> list[int]:
-        """Children that nobody of this server looks after any more."""
+        """Children of this server whose supervisors are gone."""
         known: set[int | None] = {supervised.pid for supervised in self._supervised.values()}
         known.add(None if self._nursery is None else self._nursery.pid)
         return [child for child in children() if child not in known]
@@ -298,7 +298,7 @@ class Server:
         with contextlib.suppress(KeyError):
             self._selector.unregister(self._control)
         for supervised in list(self._supervised.values()):
-            # Not by a signal: a supervisor that was just forked could not handle it yet.
+            # Not by a signal: a newly forked supervisor could not handle it yet.
             self._order(supervised, {"command": "drain", "grace_s": supervised.grace_s})
         if self._nursery is not None:
             self._nursery.close()

@@ -89,13 +89,13 @@ class LaunchExit:
     exit_codes: tuple[int | None, ...]
     """Exit code of each rank as in :mod:`subprocess` (``-n``: died of signal n); ``None``: not known."""
     first_failed: int | None
-    """The rank that failed first, whose log says why; ``None``: none failed by itself."""
+    """The rank that failed first; its log has the reason. ``None`` if no rank failed by itself."""
     drained: bool
     """Whether it had been asked to exit."""
     killed: bool
     """Whether it was killed: the grace period ended, or another rank had failed."""
     lost: bool = False
-    """Whether the preloading server died and the launch was ended because of that."""
+    """Whether the launch was ended because the preloading server died."""
     error: str = ""
     """Why no process could be started; empty: one was started."""
     checkpoints: Ending | None = None
@@ -129,7 +129,7 @@ class LaunchExit:
 
 
 def working_directory() -> str | None:
-    """The working directory of this process; None if it was removed: then processes start where the server is."""
+    """The working directory of this process. None if it was removed; processes then start in the server's directory."""
     try:
         return os.getcwd()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """One process per launch that starts, watches, signals and reaps all processes of the launch.
 
-The supervisor adopts orphans, so that whatever a training script forks stays below it, and it leaves only when every
-process of its tree is reaped. Grace periods and the deadline run here, on time, whatever the tuner is busy with.
+The supervisor adopts orphans, so that all descendants of a training script stay in its tree. It exits only when every
+process of the tree is reaped. Grace periods and the deadline are enforced here, on time, even while the tuner is busy.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from syne_hypersched.launch._rank import RANK_SIGNALS, run_rank
 from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 
-#: When one rank has failed, the others usually wait for it in a collective for ever: they get this long to end too.
+#: Seconds that the other ranks get to end after one has failed; they usually wait for it in a collective operation.
 PEER_GRACE_S = 2.0
-#: Share of the grace period for which SIGTERM is held back while a process saves; the rest is for what it does then.
+#: Share of the grace period for which SIGTERM is held back while a process saves; the rest is left for its exit.
 _SAVING_SHARE = 0.8
-#: Seconds between two looks while SIGTERM is held back.
+#: Seconds between two checks while SIGTERM is held back.
 _LOOK_S = 0.005
 
 
@@ -54,14 +54,15 @@ class Supervisor:
         self._rank_of: dict[int, int] = {}
         self._exit_codes: list[int | None] = [None] * len(spec.ranks)
         self._first_failed: int | None = None
-        #: Whether the ranks are to leave, and whether they have been told.
+        #: Whether the ranks must exit, and whether SIGTERM was sent.
         self._drained = self._terminated = False
         self._killed = self._lost = False
-        #: Ranks that had a handler of SIGTERM when they were told: one that dies of SIGTERM later has left by itself.
+        #: Ranks that had a handler of SIGTERM when it was sent. If such a rank dies of SIGTERM later, it exited by
+        #: itself.
         self._handled: set[int] = set()
-        #: When the remaining processes are killed (monotonic seconds); None while nobody has to exit.
+        #: When the remaining processes are killed (monotonic seconds); None while no process has to exit.
         self._kill_at: float | None = None
-        #: When SIGTERM is sent at the latest (monotonic seconds); None while nobody has asked for it, or it was sent.
+        #: Latest time at which SIGTERM is sent (monotonic seconds); None if it was not requested, or was sent already.
         self._term_at: float | None = None
         self._send_lock = threading.Lock()
         self._keeper = None if spec.checkpoints is None else GenerationKeeper(spec.checkpoints, self._send)
@@ -83,7 +84,7 @@ class Supervisor:
             self._start_ranks((*private_fds, gate[1]), gate[0])
         except OSError as os_error:
             error = f"cannot start a process: {os_error}"
-            self._kill_ranks()  # they would wait for the others for ever
+            self._kill_ranks()  # they would wait for the failed rank forever
         if self._keeper is not None:
             self._keeper.start(list(self._rank_of))
         self._send(
@@ -91,7 +92,7 @@ class Supervisor:
         )
         if self._keeper is not None:
             self._send({"event": "began", "began": asdict(beginning)})
-        # On a busy machine a short script would be over before anybody watches what it saves.
+        # On a busy machine a short script could end before its saves are watched.
         for fd in gate:
             os.close(fd)
         while self._rank_of:
@@ -101,7 +102,7 @@ class Supervisor:
                 with contextlib.suppress(BlockingIOError):
                     if set(os.read(wakeup_read, 4096)) & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
                         self._drain(self._spec.grace_s)
-            self._reap()  # before any order is read, which may have come too late
+            self._reap()  # before any command is read, which may have come too late
             if self._pipe.fileno() in ready:
                 self._receive()
             self._keep_time()
@@ -121,7 +122,7 @@ class Supervisor:
 
     def _start_ranks(self, own_fds: tuple[int, ...], gate: int) -> None:
         me = os.getpid()
-        # A signal that reaches a rank before it has given up our handlers must wait, or it would be lost.
+        # A signal that reaches a rank before it has reset the handlers must wait, or it would be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, RANK_SIGNALS)
         try:
             for index, rank in enumerate(self._spec.ranks):
@@ -165,14 +166,14 @@ class Supervisor:
             _kill(pid, signal.SIGKILL)
 
     def _drain(self, grace_s: float) -> None:
-        """Asks every rank to checkpoint and exit; what a rank started is ended with it, not asked."""
+        """Asks every rank to checkpoint and exit. Children of a rank are not asked, and are ended with it."""
         if not self._rank_of:
             return  # they have ended by themselves
         kill_at = time.monotonic() + max(0.0, grace_s)
         if not self._drained:
             self._drained = True
             self._kill_at = kill_at if self._kill_at is None else min(kill_at, self._kill_at)
-            # A process that is saving is let finish: SIGTERM may end it at once.
+            # A process that is saving may finish first, because SIGTERM could end it at once.
             self._term_at = time.monotonic() + _SAVING_SHARE * max(0.0, grace_s)
             if not self._is_saving():
                 self._terminate()
@@ -189,7 +190,7 @@ class Supervisor:
         handled = {rank for pid, rank in self._rank_of.items() if has_handler(pid, [signal.SIGTERM])}
         # At once after this, the signals: a save that begins between the two may be cut off.
         if self._keeper is not None and not self._keeper.drain(may_wait):
-            return  # it is asked again soon
+            return  # this is checked again soon
         self._term_at, self._terminated, self._handled = None, True, handled
         for pid in self._rank_of:
             _kill(pid, signal.SIGTERM)
@@ -212,7 +213,7 @@ class Supervisor:
             if self._keeper is not None and code == -signal.SIGTERM and rank not in self._handled:
                 self._keeper.strike()
             if code == 0 and self._rank_of and not self._drained:
-                self._send({"event": "left", "rank": rank})  # what it held can be used again
+                self._send({"event": "left", "rank": rank})  # its resources can be used again
             if code != 0 and not self._terminated and self._first_failed is None:
                 self._first_failed = rank
                 self._kill_at = time.monotonic() + PEER_GRACE_S

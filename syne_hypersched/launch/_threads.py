@@ -1,9 +1,9 @@
 """Sets the numbers of threads of numerical libraries that were loaded before a fork.
 
 BLAS and OpenMP libraries read variables such as ``OMP_NUM_THREADS`` when they are loaded. In a fork of the preloading
-server they are loaded already, so their numbers are set as if they were loaded in the fork: at its start, and again
-when the script imports the Python package that loads the library, for variables that the script has changed by then
-(see ``_import_watch.py``).
+server they are already loaded. So their numbers of threads are set as if the fork had loaded them: at its start, and
+again when the script imports the Python package that loads the library, for variables that the script has changed by
+then (see ``_import_watch.py``).
 """
 
 from __future__ import annotations

@@ -18,6 +18,11 @@ _OWN_FIELDS = ("time_s", "event", "trial_id", "devices", "num_devices", "launch"
 class Event:
     """One line of ``events.jsonl``: something that happened to a trial's processes.
 
+    >>> line = '{"time_s": 1.5, "event": "launch", "trial_id": 3, "devices": ["cpu:0"], "launch": 0}'
+    >>> event = Event.from_line(line)
+    >>> event.event, event.trial_id, event.devices
+    ('launch', 3, ('cpu:0',))
+
     Attributes
     ----------
     time_s
@@ -99,6 +104,12 @@ def describe_decision(event: Event) -> str:
 
 class EventReader:
     """Reads events as they are written; each call costs the new lines and not the whole file.
+
+    .. code-block:: python
+
+        reader = EventReader(tuner.tuner_path / "events.jsonl")
+        for event in reader.read_new():  # call it again for what was written since
+            print(event.time_s, event.event, event.trial_id)
 
     Parameters
     ----------

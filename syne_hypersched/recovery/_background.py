@@ -1,4 +1,4 @@
-"""Takes snapshots in a process of their own, so that the tuner waits for a fork and not for the pickling."""
+"""Takes each snapshot in a child process, so that the tuner waits only for the fork, not for the pickling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from syne_hypersched.recovery._snapshot import Snapshot, dump_snapshot, write_sn
 logger = logging.getLogger(__name__)
 
 
-#: A fork that could not write exits with this plus the number of the error.
+#: Exit code of a fork that could not write: this number plus the error number.
 _FIRST_ERRNO = 32
 
 
@@ -44,8 +44,8 @@ def _signals_held_back() -> Iterator[None]:
 class BackgroundSnapshots:
     """Takes snapshots at intervals, each by a fork of this process, which sees the scheduler as it is then.
 
-    The fork runs nothing but pickling, compression and file operations, none of which waits for another thread. One
-    that does not end is killed when the next one is due.
+    The fork runs nothing but pickling, compression and file operations, none of which waits for another thread. A fork
+    that has not ended when the next snapshot is due is killed.
 
     Parameters
     ----------
@@ -80,26 +80,26 @@ class BackgroundSnapshots:
         scheduler
             The scheduler, between two calls.
         in_fork
-            Called first in the fork, to give back what it must not hold.
+            Called first in the fork, to release what it must not hold.
         """
         self._due_at = time.monotonic() + self._interval_s
         if not self.has_ended(kill=True):
             return
         tuner = os.getpid()
         with _signals_held_back(), warnings.catch_warnings():
-            # Python warns of forks beside other threads, because of what a child might do. This one does not.
+            # Python warns about forks in a process with several threads. This child does nothing that is unsafe then.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._pid = os.fork()
         if self._pid == 0:
             self._take_in_child(tuner, Snapshot(num_entries, scheduler), in_fork)
 
     def has_ended(self, kill: bool = False) -> bool:
-        """Whether no snapshot is being taken; with ``kill`` one that is gets killed.
+        """Whether no snapshot is being taken. With ``kill``, a snapshot in progress is killed.
 
         Returns
         -------
         bool
-            False also after one that has failed: then there will be none any more.
+            False also after a snapshot has failed: no further ones are taken.
         """
         if self._pid is None:
             return not self._failed
@@ -120,7 +120,7 @@ class BackgroundSnapshots:
         return not self._failed
 
     def _why(self, code: int) -> str:
-        """What the exit code of a fork says."""
+        """The reason that the exit code of a fork stands for."""
         if code < _FIRST_ERRNO:
             return "the scheduler or its searcher cannot be pickled"
         if not os.path.isdir(self._folder):

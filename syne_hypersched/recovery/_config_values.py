@@ -12,7 +12,7 @@ from syne_hypersched.records.segments import encode
 
 
 def config_space_of(scheduler: TrialScheduler) -> Mapping[str, Any]:
-    """The configuration space of a scheduler, of whatever kind; empty if it does not have one."""
+    """The configuration space of any scheduler; empty if it has none."""
     for owner in (scheduler, getattr(scheduler, "searcher", None)):
         found = getattr(owner, "config_space", None)
         if isinstance(found, Mapping):
@@ -26,9 +26,9 @@ def check_config_space(config_space: Mapping[str, Any]) -> None:
     Raises
     ------
     TypeError
-        The space has a value that is of no type that JSON keeps.
+        The space has a value of a type that JSON does not keep.
     ValueError
-        It has a text that no file can hold.
+        The space has a text that cannot be written to a file.
     """
     for name, value in _values(config_space):
         try:
@@ -37,7 +37,7 @@ def check_config_space(config_space: Mapping[str, Any]) -> None:
             raise TypeError(
                 "config_space must have numbers, texts, truth values, None, paths, and lists, tuples or dictionaries "
                 f"of these for an experiment with a Journal, but {name!r} has {value!r} of type "
-                f"{type(value).__name__}: give its name or its text, and have the script make the value of it"
+                f"{type(value).__name__}: give its name or its text, and let the script make the value from it"
             ) from None
         if b"\\ud" in written and not _is_text_of_files(value):
             raise ValueError(
@@ -46,7 +46,7 @@ def check_config_space(config_space: Mapping[str, Any]) -> None:
 
 
 class ConfigValues:
-    """The values of a configuration space by how they come out of a journal.
+    """Maps each value, as it is read from a journal, to the original value in the configuration space.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class ConfigValues:
         for name, value in _values(config_space or {}):
             try:
                 self._known.setdefault(encode({name: value}), value)
-            except (TypeError, ValueError):  # a space that is not that of the journal
+            except (TypeError, ValueError):  # the journal was written with another space
                 continue
 
     def restored(self, config: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -68,7 +68,7 @@ class ConfigValues:
         Parameters
         ----------
         config
-            What was read from the journal.
+            The configuration as it was read from the journal.
         """
         if config is None:
             return None

@@ -1,7 +1,7 @@
-"""A resume with a later deadline: what was decided is repeated as it was, and the later deadline holds from there.
+"""A resume with a later deadline: the replay repeats earlier decisions; then the new deadline applies.
 
-Without this the scheduler would be asked for decisions that it does not take with the later deadline, and what the
-tuner was told last, that there is nothing more to start, would hold for good.
+Without this module, the replay would compare decisions for different deadlines. The last answer to the tuner, that
+nothing more can start, would also stay in force.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXTEND = "extend"
 
 
 def deadline_of(stop_criterion: Any) -> float | None:
-    """The deadline of a stop criterion, which a scheduler takes that was made without one; None if it has none."""
+    """The deadline of a stop criterion; None if it has none. A scheduler without a deadline of its own uses it."""
     deadline_s = stop_criterion.deadline_s if isinstance(stop_criterion, Deadline) else None
     return None if deadline_s is None else float(deadline_s)
 
@@ -32,17 +32,17 @@ def deadline_of(stop_criterion: Any) -> float | None:
 def deadline_wanted(
     scheduler: Any, stop_criterion: Any = None, headers: Sequence[Entry] = (), entries: Sequence[Entry] = ()
 ) -> float | None:
-    """The deadline until which a resume is to go on; None if the scheduler has none that can be extended.
+    """The deadline of the resume; None if the scheduler has no deadline that can be extended.
 
     Parameters
     ----------
     scheduler
         The scheduler that was made for the resume.
     stop_criterion
-        That of its tuner, whose deadline a scheduler takes that was made without one.
+        The stop criterion of the tuner. A scheduler without a deadline of its own uses its deadline.
     headers, entries
-        Of the journal. A deadline that is no later one than that of the tuner before is not wanted: the scheduler has
-        taken it already, less what the start of the tuner took.
+        Of the journal. A deadline that is not later than the earlier tuner's is ignored: the scheduler has it already,
+        minus the seconds in which the tuner started.
     """
     if not isinstance(scheduler, ExtendableScheduler):
         return None
@@ -57,17 +57,17 @@ def deadline_wanted(
 
 
 def is_extended_to(entries: Sequence[Entry], wanted_s: float | None) -> bool:
-    """Whether the journal has an extension to this deadline, so that a snapshot may be of it."""
+    """Whether the journal has an extension to this deadline, so that a snapshot may have been taken after it."""
     return wanted_s in [entry["deadline_s"] for entry in entries if entry["call"] == EXTEND]
 
 
 def assume_first_deadline(scheduler: Any, entries: Sequence[Entry], path: Path, wanted_s: float | None) -> None:
-    """Gives a scheduler the deadline of the first tuner, if it was made with a later one.
+    """Sets a scheduler that was made with a later deadline back to the first tuner's deadline.
 
     Parameters
     ----------
     scheduler
-        The scheduler, to which nothing has happened yet.
+        The scheduler, before its first call.
     entries
         Entries of the journal.
     path
@@ -83,14 +83,15 @@ def assume_first_deadline(scheduler: Any, entries: Sequence[Entry], path: Path, 
     except (OSError, ValueError, KeyError, TypeError):
         return  # not written at once: a tuner may have died before it was whole
     if first_s is None and own_s is not None:
-        # The first scheduler took the deadline of its backend. One without a deadline does so when it is replayed.
+        # The first scheduler took the deadline of its backend. A scheduler without a deadline does the same in the
+        # replay.
         first_s = next((entry["situation"][1] for entry in entries if "situation" in entry), None)
     if first_s is not None and (own_s is None or first_s < own_s):
         scheduler.assume_deadline(first_s)
 
 
 def _first_deadline(entries: Sequence[Entry], path: Path) -> float | None:
-    """The deadline of the first scheduler before it was extended, or with which it was made; None if without one."""
+    """The first scheduler's deadline before any extension; None if it had none."""
     for entry in entries:
         if entry["call"] == EXTEND:
             return float(entry["from_s"])
@@ -99,15 +100,15 @@ def _first_deadline(entries: Sequence[Entry], path: Path) -> float | None:
 
 
 def extend(scheduler: Any, wanted_s: float | None, progress: ReplayState) -> Entry | None:
-    """Has a scheduler that knows all that has happened go on until a later deadline, if it was made with one.
+    """Extends the deadline of a scheduler after the replay, if the scheduler was made with a later one.
 
     Returns
     -------
     dict or None
-        The entry for the journal, which ``progress`` knows already; None if the deadline is no later one.
+        The entry for the journal, which ``progress`` already contains; None if the deadline is not later.
     """
     if wanted_s is None or scheduler.deadline_s is None or wanted_s <= scheduler.deadline_s:
-        return None  # a scheduler that has none yet takes the later one with its first trial
+        return None  # a scheduler without a deadline takes the later one at its first trial
     entry = {
         "call": EXTEND, "time_s": progress.time_s, "from_s": scheduler.deadline_s, "deadline_s": wanted_s,
     }  # fmt: skip

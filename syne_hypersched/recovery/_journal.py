@@ -1,4 +1,4 @@
-"""The journal of an experiment: all that has to be added to a tuner so that it can be resumed."""
+"""The journal of an experiment: a callback that makes a tuner resumable."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from syne_hypersched.waiting import Wait
 
 logger = logging.getLogger(__name__)
 
-#: What a call of a scheduler tells it, in words.
+#: Description of each call of a scheduler, for messages.
 _WHAT_WAS_TOLD = {"add": "the start", "result": "a report", "complete": "the end", "error": "the failure"}
 
 
 @dataclass
 class Takeover:
-    """What a tuner needs to go on where another one has died."""
+    """State with which a new tuner continues after an earlier one has died."""
 
     lock: ExperimentLock
     segments: Segments
@@ -54,7 +54,7 @@ class Takeover:
     started_at: float
     """When the tuning started, on the monotonic clock (s)."""
     extension: Entry | None = None
-    """The entry that says that the deadline is a later one, if it is."""
+    """The journal's entry for a later deadline, if there is one."""
 
 
 class Journal(StoreResultsCallback):
@@ -75,15 +75,15 @@ class Journal(StoreResultsCallback):
     SIGTERM, which announces the end of a pre-empted machine, ends the tuner as Ctrl-C does: results are stored, trials
     checkpoint, ``best/`` is published. After SIGTERM, all processes have ended within ``drain_s`` seconds.
 
-    Where the journal cannot be written any more, as on a full disk, the experiment ends with an ``OSError`` that says
-    so, and can be resumed. Where only the results cannot be stored, it goes on, since the journal has them.
+    If the journal cannot be written any more, as on a full disk, the experiment ends with an ``OSError`` that gives the
+    reason. It can be resumed. If only the results cannot be stored, the experiment goes on, since the journal has them.
 
-    The folder is readable by the user alone, since configurations may hold secrets.
+    Only the user can read the folder, since configurations may contain secrets.
 
     Parameters
     ----------
     snapshot_interval_s
-        Seconds from one snapshot of the scheduler to the next. They spare a resume the replay of what came before them.
+        Seconds from one snapshot of the scheduler to the next. A resume replays only the calls after the last snapshot.
     drain_s
         Seconds for trials to checkpoint and exit after SIGTERM; by default the backend's ``grace_s``.
 
@@ -94,14 +94,14 @@ class Journal(StoreResultsCallback):
         value of a type that a journal does not keep.
     ValueError
         ``snapshot_interval_s`` is not a positive number, or ``drain_s`` a negative one. When the tuning starts: its
-        backend is none of this package's local ones, or the experiment has a journal already and is not being resumed.
+        backend is not one that can be resumed, or the experiment already has a journal and is not being resumed.
     RuntimeError
         When the tuning starts: another tuner runs this experiment.
     OSError
         While it tunes: the journal cannot be written.
     """
 
-    #: Why the results could not be stored when this was tried last. Journals that earlier versions stored lack it.
+    #: Why the results could not be stored at the last attempt. Journals that earlier versions stored lack it.
     _error: OSError | None = None
 
     def __init__(self, snapshot_interval_s: float = 60.0, drain_s: float | None = None) -> None:
@@ -128,7 +128,8 @@ class Journal(StoreResultsCallback):
     def on_tuning_start(self, tuner: Any) -> None:
         """Begins a segment of the journal, and wraps the scheduler from here on."""
         self._tuner = tuner
-        # The tuner does so right after this. If this is refused, it would fail on the missing folder and say only that.
+        # The tuner makes the folder right after this call. If this call raised, the tuner would report only that the
+        # folder is missing.
         Path(tuner.tuner_path).mkdir(parents=True, exist_ok=True)
         if not isinstance(tuner.trial_backend, ElasticLocalBackend):
             raise ValueError(
@@ -157,7 +158,7 @@ class Journal(StoreResultsCallback):
         self._num_entries = len(segments.entries)
         with self._ending_when_it_cannot_be_written():
             self._writer = SegmentWriter(str(folder), segments.next_number, header, self._num_entries, self._disk)
-        super().on_tuning_start(tuner)  # not before: it would store that there are no results, if it was refused
+        super().on_tuning_start(tuner)  # not before: a refused start would store an empty table of results
         self._snapshots = BackgroundSnapshots(str(folder), self.snapshot_interval_s, self._disk)
         if takeover is not None:
             if takeover.extension is not None:
@@ -177,7 +178,7 @@ class Journal(StoreResultsCallback):
         if (folder / segment_name(0)).exists():
             self._release()
             raise ValueError(
-                f"tuner_name must be that of a new experiment, but {folder.parent} has a journal already: "
+                f"tuner_name must be the name of a new experiment, but {folder.parent} has a journal already: "
                 "continue it with resume_experiment, or choose another name"
             )
         setup = dump_setup(tuner)
@@ -200,7 +201,7 @@ class Journal(StoreResultsCallback):
         self._statuses = {trial_id: status for trial_id, (_, status) in trial_status_dict.items()}
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
-        """Stores a result, with the time that the journal has."""
+        """Stores a result, with the time from the journal."""
         super().on_trial_result(trial, status, {ST_TUNER_TIME: self._ticks.now_s, **result}, decision)
 
     def store_results(self) -> None:
@@ -236,7 +237,7 @@ class Journal(StoreResultsCallback):
             except OSError as error:
                 logger.error("%s", self._unwritable(error))
         if self._error is not None or isinstance(sys.exc_info()[1], OSError):
-            # The tuner could not store itself either, and would not get to stopping the trials then.
+            # The tuner could not store itself either, and would not stop its trials then.
             self._tuner.save_tuner = False
         if self._snapshots is not None:
             self._snapshots.has_ended(kill=True)
@@ -275,7 +276,7 @@ class Journal(StoreResultsCallback):
         try:
             yield
         except OSError as error:
-            self._writer = None  # what it would write after half a line could not be read
+            self._writer = None  # a line that follows half a line could not be read
             raise OSError(error.errno, self._unwritable(error)) from error
 
     def _unwritable(self, error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""A scheduler all of whose calls are journaled, in the order in which the tuner makes them."""
+"""A scheduler whose calls are journaled in the order in which the tuner makes them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from syne_hypersched.recovery._ticks import Ticks
 
 
 class JournaledScheduler(TrialScheduler):
-    """Stands between the tuner and a scheduler while a journal is kept.
+    """Wraps a scheduler and journals every call that the tuner makes to it.
 
-    An entry is recorded when the scheduler has returned and before the tuner acts on it. What the scheduler did not
-    live to record, the tuner has not acted on: it is asked again after a resume.
+    An entry is recorded after the scheduler has returned and before the tuner acts on its answer. If the process dies
+    before the entry is recorded, the tuner has not acted either, and a resume makes the call again.
 
-    A scheduler that raises ends the tuning. What it was told then is recorded as ``raised``, and a resume does not tell
-    it again, or it would end in the same error for ever. If the scheduler raises at a report of the same trial once
-    more after the resume, the trial is stopped, and the tuning goes on.
+    A scheduler that raises ends the tuning. The call is recorded as ``raised``. A resume skips it, because it would
+    raise the same error again. If the scheduler raises at a report of the same trial once more after the resume, the
+    trial is stopped, and the tuning goes on.
 
     Parameters
     ----------
     scheduler
-        The scheduler, which does not notice.
+        The scheduler, which is unchanged.
     ticks
-        The time that it sees.
+        The clock of the scheduler.
     record
-        Takes the entry of each call.
+        Called with the entry of each call.
     """
 
     def __init__(self, scheduler: TrialScheduler, ticks: Ticks, record: Callable[[Entry], None]) -> None:
@@ -45,9 +45,9 @@ class JournaledScheduler(TrialScheduler):
         self._relaunches: deque[int] = deque()
         self._pending: TrialSuggestion | None = None
         self._exhausted = False
-        #: Devices of each trial as the journal knows them: how many it is to have, and the most that it can have.
+        #: Devices of each trial in the journal: the requested number, and the largest possible number.
         self._devices: dict[int, tuple[int, int | None]] = {}
-        #: The same of what the backend was told.
+        #: The same numbers as the backend has received them.
         self._situation: tuple[int, float | None] | None = None
         #: Trials at whose reports the scheduler has raised before the resume.
         self._have_raised: frozenset[int] = frozenset()
@@ -59,14 +59,14 @@ class JournaledScheduler(TrialScheduler):
         exhausted: bool,
         have_raised: Iterable[int] = (),
     ) -> None:
-        """What :meth:`suggest` returns first after a resume, none of which the scheduler is asked for or told.
+        """Sets the first answers of :meth:`suggest` after a resume; the scheduler takes no part in these.
 
         Parameters
         ----------
         relaunches
             Trials that were running.
         pending
-            The last suggestion, if the tuner died before it acted on it.
+            The last suggestion, if the tuner died before acting on it.
         exhausted
             Whether the scheduler has said that there is nothing more to suggest.
         have_raised
@@ -78,7 +78,7 @@ class JournaledScheduler(TrialScheduler):
         self._exhausted = exhausted
 
     def suggest(self) -> TrialSuggestion | None:
-        """The scheduler's suggestion, after what a resume has to start again."""
+        """The trials that a resume relaunches, then the scheduler's suggestions."""
         if self._relaunches:
             return TrialSuggestion.resume_suggestion(self._relaunches.popleft())
         if self._pending is not None:
@@ -155,7 +155,7 @@ class JournaledScheduler(TrialScheduler):
         return dict(self.scheduler.metadata())
 
     def _about(self, trial: Trial, call: str) -> Entry:
-        """The beginning of an entry about a call that is to be made now, with the trial's devices if they are news."""
+        """The first part of the entry for the next call, with the trial's devices if they have changed."""
         entry: Entry = {"call": call, "time_s": self._ticks.tick(), "trial_id": trial.trial_id}
         if is_elastic(trial):
             most = trial.max_num_devices if isinstance(trial, LimitedTrial) else None
@@ -169,7 +169,7 @@ class JournaledScheduler(TrialScheduler):
 
     @contextmanager
     def _recording_errors(self, entry: Entry) -> Iterator[None]:
-        """Records that the scheduler has raised, unless that may be no fault of what it was told."""
+        """Records that the scheduler has raised, unless the machine may be the cause."""
         try:
             yield
         except (OSError, MemoryError):

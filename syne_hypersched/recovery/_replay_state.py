@@ -75,10 +75,10 @@ class ReplayState:
     #: The trial that was paused or stopped last, until the scheduler is told of its removal.
     unremoved: int | None = None
     exhausted: bool = False
-    #: The last report that a scheduler has declared to be the incumbent's, while calls were replayed.
+    #: The last report that the scheduler has declared the incumbent during the replay.
     incumbent: tuple[int, dict[str, Any]] | None = None
     time_s: float = 0.0
-    #: What the backend had been told; None in journals of earlier versions.
+    #: What the backend had received; None in journals of earlier versions.
     situation: Situation | None = None
 
     @property
@@ -114,18 +114,18 @@ class ReplayState:
                 self.unremoved = None
 
     def look_at(self, entry: Entry) -> None:
-        """Takes notice of the devices that a trial had, and of what the backend was told, when an entry was made."""
+        """Records a trial's devices, and what the backend had been told, at the time of an entry."""
         if "situation" in entry:
             num_devices, deadline_s = entry["situation"]
             # The first run has given the warnings.
             self.situation = Situation(num_devices, deadline_s, takes_plan=True)
-        if "devices" in entry:  # never in an entry that is about no trial
+        if "devices" in entry:  # never in an entry without a trial
             num_devices, self.most_devices[entry["trial_id"]] = entry["devices"]
             if entry["trial_id"] in self.num_devices:
                 self.num_devices[entry["trial_id"]] = num_devices
 
     def add(self, entry: Entry) -> ElasticTrial:
-        """Makes the trial that an entry ``add`` is about."""
+        """Creates the trial of an entry ``add``."""
         trial = ElasticTrial(
             trial_id=entry["trial_id"],
             config=self.values.restored(entry["config"]),
@@ -183,11 +183,11 @@ class ReplayState:
     # What a scheduler asks of a trial whose calls are replayed (see syne_hypersched.contract).
 
     def wished_devices(self, trial_id: int) -> int:
-        """Devices on which the trial is to run."""
+        """Number of devices requested for the trial."""
         return self.num_devices.get(trial_id, 0)
 
     def max_num_devices(self, trial_id: int) -> int | None:
-        """Most devices on which the trial can run, as far as was known."""
+        """Largest number of devices on which the trial can run, as known at that time."""
         return self.most_devices.get(trial_id)
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:

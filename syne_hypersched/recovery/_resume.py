@@ -1,4 +1,4 @@
-"""Continues an experiment whose tuner ended early, for whatever reason."""
+"""Continues an experiment whose tuner has ended early."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def resume_experiment(
 
     Example: ``tuner = resume_experiment("my-experiment-2026-01-31-12-00-00-123")``.
 
-    The scheduler is brought to the state in which the journal has left it, by making all its calls again. Processes
-    that the dead tuner has left behind are ended. Trials that were running are launched from their checkpoints, on as
-    many devices as they had; paused ones stay paused. Reports that are in the trials' logs and have not reached the
-    scheduler do so now; none is lost or counted twice.
+    All calls in the journal are made again, which restores the state of the scheduler. Processes that the dead tuner
+    has left behind are ended. Trials that were running are launched from their checkpoints, on as many devices as they
+    had; paused ones stay paused. Reports in the trials' logs that the scheduler has not received are delivered now. No
+    report is lost or counted twice.
 
     Parameters
     ----------
@@ -64,17 +64,17 @@ def resume_experiment(
         The experiment's name (``tuner.name``) or folder.
     tuner
         A new tuner, created like the first one and not yet run: with the same arguments, a ``Journal`` among its
-        callbacks. It is stored in the place of the first one. Its scheduler and its :class:`~syne_hypersched.Deadline`
-        may have a later deadline: what was decided until now stays decided, and trials start again. By default the one
-        that is stored. Loading that executes code, as unpickling does: who may write to the experiment's folder may run
-        anything as the user who resumes it. It is refused where others may. With ``tuner`` nothing is loaded that could
-        execute code.
+        callbacks. It replaces the stored tuner. Its scheduler and its :class:`~syne_hypersched.Deadline` may have a
+        later deadline: earlier decisions stay, and new trials can start. By default the one that is
+        stored. Loading that executes code, as unpickling does: anyone who can write to the experiment's folder could
+        run code as the user who resumes it. So a folder that other users can write to is refused. With ``tuner``
+        nothing is loaded that could execute code.
     time_passes
         ``"always"``: the time between death and resume counts, for deadlines and wall-clock limits alike.
         ``"running"``: only the time counts in which a tuner was running.
     strict
-        Whether to refuse to go on if the scheduler, asked again, decides otherwise than the journal says. Else the
-        journal prevails, with a warning.
+        Whether to stop if the scheduler decides differently from the journal. Otherwise the journal's decision is used,
+        with a warning.
 
     Returns
     -------
@@ -90,8 +90,7 @@ def resume_experiment(
     PermissionError
         The stored tuner is not the user's own, or others may write to it.
     TypeError, ValueError
-        An argument makes no sense, the journal is of another format or was changed, or the scheduler decides
-        otherwise.
+        An argument is invalid, the journal has another format or was changed, or the scheduler decides differently.
     """
     checks.one_of("time_passes", time_passes, ("always", "running"))
     checks.truth("strict", strict)
@@ -142,12 +141,12 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     if tuner is None:
         tuner = load_setup(setup_path)
     else:
-        setup = dump_setup(tuner)  # before the replay changes it
+        setup = dump_setup(tuner)  # before the replay changes the tuner
     journal = next((callback for callback in tuner.callbacks if isinstance(callback, Journal)), None)
     if journal is None:
         raise ValueError("tuner must have a Journal among its callbacks, but has none")
     backend = tuner.trial_backend
-    if not Path(backend.entry_point).is_file():  # every trial would fail, and the experiment end with them
+    if not Path(backend.entry_point).is_file():  # otherwise every trial would fail, and the experiment would end
         raise FileNotFoundError(
             f"entry_point must be the script that the experiment tunes, but there is no file {backend.entry_point}: "
             "put it back, or give resume_experiment a tuner whose backend has the script where it is now"
@@ -185,7 +184,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
 
 
 def _other_versions(segments: Segments) -> str:
-    """What to add to an error if another version has written some of the journal; empty if this one has written all."""
+    """Text to add to an error if another version has written a part of the journal, else empty."""
     written_by = dict.fromkeys(str(header.get("version", "0.1.0.dev0 or older")) for header in segments.headers)
     if list(written_by) == [__version__]:
         return ""
@@ -206,7 +205,7 @@ def _move(tuner: Tuner, path: Path) -> None:
 
 
 def _load_snapshot(folder: str, disk: Disk, scheduler: Any, num_entries: int) -> int:
-    """Puts a scheduler into the state of the snapshot; how many entries it knows then, 0 if it stays as it is."""
+    """Restores a scheduler from the snapshot; returns its number of entries, 0 without a usable snapshot."""
     try:
         snapshot = read_snapshot(folder, disk)
     except UnusableSnapshotError as error:
@@ -217,7 +216,7 @@ def _load_snapshot(folder: str, disk: Disk, scheduler: Any, num_entries: int) ->
     if type(snapshot.scheduler) is not type(scheduler) or snapshot.scheduler.metadata() != scheduler.metadata():
         logger.warning("The whole journal is replayed: the snapshot is of a scheduler with other arguments")
         return 0
-    # The object stays, because a stop criterion or a callback may hold on to it.
+    # The object stays the same, because a stop criterion or a callback may refer to it.
     vars(scheduler).clear()
     vars(scheduler).update(vars(snapshot.scheduler))
     return snapshot.num_entries
@@ -231,7 +230,7 @@ def elapsed_s(segments: Segments, last_s: float, last_alive: Moment, time_passes
     segments
         Its journal.
     last_s
-        Seconds from its start to the last thing that was journaled.
+        Seconds from the start to the last entry.
     last_alive
         When its tuner was last alive.
     time_passes
@@ -275,7 +274,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at
             launches[event.trial_id] = event
         if event.trial_id is not None and "failures" in event.details:
             failures[event.trial_id] = event.details["failures"]
-        elif event.event == "launch" and event.trial_id in failures:  # from the checkpoint that it was to go back to
+        elif event.event == "launch" and event.trial_id in failures:  # from the checkpoint chosen before the tuner died
             failures[event.trial_id] = {**failures[event.trial_id], "go_back_from": None}
     lost = {launch.trial_id for launch in open_launches(events)}
     restored = []
@@ -296,14 +295,14 @@ def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at
 
 
 def _mend(path: Path) -> None:
-    """Cuts off a last line that was torn, so that the next one begins a line of its own."""
+    """Removes an incomplete last line, so that the next entry begins on a new line."""
     if path.is_file():
         content = path.read_bytes()
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
-    """Removes what a trial has left that was launched just before the journal would have named it."""
+    """Removes the files of a trial that was launched just before its entry in the journal."""
     for folder in trials_path.iterdir():
         if folder.name.isdigit() and int(folder.name) >= num_trials and (folder / CONFIG_FILENAME).is_file():
             shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The tuner as it was before it started: the one file of a journal that is a pickle of anything."""
+"""The tuner before its start: the only file of a journal that is a general pickle."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 def dump_setup(tuner: Tuner) -> bytes | None:
-    """The bytes of a tuner that has not run; None, with a warning, if something of it cannot be pickled."""
+    """The bytes of a tuner that has not run. None, with a warning, if a part cannot be pickled."""
     try:
         return bytes(dill.dumps(tuner))
-    except Exception as error:  # whatever a user's object says
+    except Exception as error:  # a user's object may raise anything
         logger.warning(
             "To resume this experiment, give resume_experiment a tuner: this one cannot be stored (%s)", error
         )
@@ -40,11 +40,11 @@ def load_setup(path: Path) -> Tuner:
     Raises
     ------
     FileNotFoundError
-        None was stored.
+        No tuner was stored.
     PermissionError
         The file is not the user's own, or others may write to it.
     ValueError
-        It is torn, or something that it needs is missing.
+        The file is incomplete, or a module that it needs is missing.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: give resume_experiment a tuner made as the first one was")
@@ -57,7 +57,7 @@ def load_setup(path: Path) -> Tuner:
             )
         try:
             return dill.load(file)
-        except Exception as error:  # whatever a torn file or a user's object says
+        except Exception as error:  # a torn file or a user's object may raise anything
             raise ValueError(
                 f"{path} cannot be loaded ({type(error).__name__}: {error}): give resume_experiment a tuner made as "
                 "the first one was"

@@ -1,6 +1,6 @@
 """Snapshots of a scheduler, so that a resume need not replay a long journal from its beginning.
 
-They save time and nothing else: without one, or with one that cannot be used, the whole journal is replayed.
+Snapshots only save time. Without a usable snapshot, the whole journal is replayed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from syne_hypersched.records.segments import Entry
 FORMAT = 1
 """Version of a snapshot's format."""
 
-#: Where the classes of a scheduler's state may come from, by the names that snapshots hold. None does anything but take
-#: its state when it is loaded.
+#: Modules whose classes a snapshot may contain. Loading an object of these classes only sets its state.
 _MODULES = (
     "syne_hypersched.allocation",
     "syne_hypersched.recovery._ticks",
@@ -35,7 +34,7 @@ _MODULES = (
     "collections",
     "sortedcontainers",
 )
-#: What else a scheduler's state is made of: NumPy's arrays and random generators.
+#: Other parts of a scheduler's state: NumPy's arrays and random generators.
 _NAMES = frozenset(
     {
         ("array", "array"),
@@ -68,7 +67,7 @@ _REFITTED = frozenset({("statsmodels.nonparametric.kernel_density", "KDEMultivar
 
 
 class UnusableSnapshotError(ValueError):
-    """A snapshot that was torn, is of another format, or holds what is not allowed to be loaded."""
+    """A snapshot is incomplete, has another format, or contains a class that must not be loaded."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def dump_snapshot(snapshot: Snapshot) -> bytes:
     Raises
     ------
     Exception
-        Whatever an object of the scheduler raises that cannot be pickled.
+        Any exception of an object that cannot be pickled.
     """
     pickled = io.BytesIO()
     _SnapshotPickler(pickled, protocol=5).dump(snapshot.scheduler)
@@ -116,13 +115,13 @@ def write_snapshot(folder: str, content: bytes, disk: Disk) -> None:
 def read_snapshot(folder: str, disk: Disk) -> Snapshot | None:
     """The snapshot in a journal's folder, None if there is none.
 
-    Loading it executes nothing but what makes the objects of a scheduler's state: classes of this package's schedulers,
+    Loading it only creates the objects of a scheduler's state: classes of this package's schedulers,
     of Syne Tune's, and of NumPy.
 
     Raises
     ------
     UnusableSnapshotError
-        It was torn, is of another version, or holds anything else.
+        The snapshot is incomplete, is of another version, or contains other classes.
     """
     if SNAPSHOT_FILENAME not in disk.list_folder(folder):
         return None
@@ -131,7 +130,7 @@ def read_snapshot(folder: str, disk: Disk) -> Snapshot | None:
 
 
 def load_snapshot(written: bytes) -> Snapshot:
-    """The snapshot that :func:`dump_snapshot` has written; see :func:`read_snapshot`."""
+    """Loads the bytes that :func:`dump_snapshot` has made; see :func:`read_snapshot`."""
     line, _, content = written.partition(b"\n")
     header = _header(line)
     wrote = (header.get("format"), header.get("version"))
@@ -146,7 +145,7 @@ def load_snapshot(written: bytes) -> Snapshot:
         return Snapshot(num_entries, _Unpickler(io.BytesIO(zlib.decompress(content))).load())
     except UnusableSnapshotError:
         raise
-    except Exception as error:  # whatever a class of another version says to this state
+    except Exception as error:  # a class of another version may raise anything
         raise UnusableSnapshotError(f"the snapshot cannot be loaded: {error!r}") from error
 
 
@@ -161,7 +160,7 @@ def _header(line: bytes) -> Entry:
 
 
 def left_out() -> None:
-    """What stands in a snapshot for an object that is not needed."""
+    """Placeholder in a snapshot for an object that is not needed."""
 
 
 class _SnapshotPickler(pickle.Pickler):
@@ -177,7 +176,7 @@ class _Unpickler(pickle.Unpickler):
             return super().find_class(module_name, name)
         if any(f"{module_name}.".startswith(f"{allowed}.") for allowed in _MODULES):
             found: Any = importlib.import_module(module_name)
-            # A module also shows what it has imported, which is not meant. A class may be inside another one.
+            # A module also has the names that it imports, which do not count. A class may be nested in another one.
             for part in name.split("."):
                 found = getattr(found, part, None)
                 if not isinstance(found, type) or found.__module__ != module_name:

@@ -1,4 +1,4 @@
-"""Whether the time of an experiment is over, so that a resume would have nothing to do. Reads, and changes nothing."""
+"""Finds out whether an experiment's deadline has passed, so that a resume would do nothing. It only reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from syne_hypersched.recovery._orphans import find_orphans
 from syne_hypersched.recovery._resume import elapsed_s, find_experiment
 from syne_hypersched.recovery._setup import load_setup
 
-#: Less than this share of the time is not worth a resume.
+#: A resume is not worthwhile if less than this share of the time is left.
 _LEAST_SHARE = 0.02
 
 
@@ -25,18 +25,24 @@ _LEAST_SHARE = 0.02
 class SpentTime:
     """An experiment whose deadline has passed.
 
+    .. code-block:: python
+
+        spent = spent_time("my-experiment")
+        if spent is not None and spent.has_time_left:
+            resume_experiment("my-experiment", time_passes="running")
+
     Attributes
     ----------
     path
         Its folder.
     deadline_s
-        Its deadline, in seconds after it has started.
+        Its deadline, in seconds after the start.
     elapsed_s
-        Seconds since it has started.
+        Seconds since the start.
     tuned_s
-        Seconds of these in which a tuner was running.
+        Seconds during which a tuner was running.
     drain_s
-        Seconds before the deadline from which on nothing is trained.
+        Seconds before the deadline at which training ends.
     """
 
     path: Path
@@ -47,7 +53,7 @@ class SpentTime:
 
     @property
     def has_time_left(self) -> bool:
-        """Whether there is time worth a resume if only the time counts in which a tuner was running."""
+        """Whether a resume is worthwhile if only the time counts in which a tuner was running."""
         return self.deadline_s - self.drain_s - self.tuned_s > _LEAST_SHARE * self.deadline_s
 
 
@@ -66,8 +72,8 @@ def spent_time(name_or_path: str | Path, tuner: Tuner | None = None, time_passes
     Returns
     -------
     SpentTime or None
-        None if there is time left or no deadline, if the experiment still runs, or if its tuner has left processes
-        behind, which a resume ends.
+        None if there is time left, if there is no deadline, if the experiment still runs, or if processes of its tuner
+        are left, which a resume ends.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def spent_time(name_or_path: str | Path, tuner: Tuner | None = None, time_passes
     tuner = tuner or load_setup(path / JOURNAL_DIRNAME / SETUP_FILENAME)
     criterion: Any = tuner.stop_criterion
     deadline_s = getattr(criterion, "deadline_s", None) or getattr(criterion, "max_wallclock_time", None)
-    if deadline_s is None and hasattr(criterion, "deadline_s"):  # it takes that of the scheduler
+    if deadline_s is None and hasattr(criterion, "deadline_s"):  # ``Deadline()`` uses the scheduler's deadline
         deadline_s = getattr(tuner.scheduler, "deadline_s", None)
     if deadline_s is None:
         return None

@@ -1,4 +1,4 @@
-"""SIGTERM to the tuner, which announces the end of a pre-empted machine, and SIGHUP, of a closed terminal."""
+"""Handles SIGTERM, which announces the end of a pre-empted machine, and SIGHUP, which a closed terminal sends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 from syne_hypersched._resent_signals import ResentSignal
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
-"""Exit code of a tuner that was ended by SIGTERM, as a shell would give it; that of SIGHUP is made likewise."""
+"""Exit code of a tuner that was ended by SIGTERM, as a shell reports it."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -17,12 +17,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 class Termination:
     """Turns the first SIGTERM or SIGHUP into an exception, so that the tuner ends as on Ctrl-C; later ones are ignored.
 
-    A handler of the user's own is left alone, as is a SIGHUP that is ignored (``nohup``), and so are all where the
-    tuner does not run in the main thread.
+    Handlers that the user has set are kept, and so is an ignored SIGHUP (``nohup``). All handlers are kept if the tuner
+    does not run in the main thread.
     """
 
     def __init__(self) -> None:
-        #: Whether one has come.
+        #: Whether a signal was received.
         self.has_come = False
         self._installed: tuple[signal.Signals, ...] = ()
         self._resent: ResentSignal | None = None
@@ -35,7 +35,7 @@ class Termination:
         if free:
             self._installed = free
             self._listen()
-            # Whichever has come: one is sent again.
+            # The signal that was received is sent again.
             self._resent = ResentSignal(free[0], SystemExit, self._listen)
             self._resent.begin()
 
@@ -53,7 +53,7 @@ class Termination:
         self._installed = ()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        # Nothing else is done here, where the tuner may be holding any lock.
+        # Nothing else is done here, because the tuner may hold any lock.
         self.has_come = True
         for each in self._installed:
             signal.signal(each, signal.SIG_IGN)

@@ -28,16 +28,13 @@ class Ticks:
         self._offset_s = elapsed_s - time.monotonic()
 
     def tick(self) -> float:
-        """Moves to the present, which is the moment of the next call."""
+        """Sets the clock to now, for the next call."""
         now_s = self._offset_s + time.monotonic() if self._source is None else float(self._source())
         self.now_s = max(self.now_s, now_s)
         return self.now_s
 
     def drive(self, scheduler: Any) -> None:
-        """Has the scheduler, if it is one that looks at a clock, see these moments.
-
-        A clock that the user has given to it becomes the source of the moments.
-        """
+        """Replaces a scheduler's clock by this one, which then reads a clock that the user has set."""
         for clock in vars(scheduler).values():
             if isinstance(clock, TuningClock):
                 before = clock.drive(self)

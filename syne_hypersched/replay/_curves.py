@@ -22,6 +22,9 @@ from syne_hypersched.experiments import Report, Run, holdings, launch_costs_s, r
 class KnownCurve:
     """What a run knows of one trial.
 
+    >>> KnownCurve(trial_id=3, levels=(1, 2), values=(0.9, 0.7), seconds=(2.0, 2.0), is_whole=False).last_level
+    2
+
     Attributes
     ----------
     trial_id
@@ -51,6 +54,11 @@ class KnownCurve:
 @dataclass(frozen=True)
 class RunCurves:
     """The learning curves of a run, and its circumstances.
+
+    .. code-block:: python
+
+        known = run_curves(load_run("my-experiment"))
+        print(known.best_trial, known.best_value, known.speed_up)
 
     Attributes
     ----------

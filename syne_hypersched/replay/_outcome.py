@@ -26,6 +26,12 @@ _ELAPSED = "elapsed_s"
 class Outcome:
     """Result of a scenario, as far as is known.
 
+    .. code-block:: python
+
+        known = run_curves(load_run("my-experiment"))
+        for outcome in replay_scenarios(known, brief_scenarios(known)):
+            print(outcome.scenario.label, outcome.winner, outcome.value)
+
     Attributes
     ----------
     scenario

@@ -30,6 +30,10 @@ _GRACE_PERIODS = (1, 2, 4, 8, 16, 32)
 class ReplayScenario:
     """One way to search again.
 
+    >>> half = ReplayScenario("half of the devices", "hypersched", num_devices=4, deadline_s=600.0)
+    >>> half.num_devices, half.grace_period
+    (4, None)
+
     Parameters
     ----------
     label

@@ -14,14 +14,15 @@ from syne_hypersched.contract import RemovingScheduler
 
 
 class NeededCheckpoints:
-    """Keeps apart the trials that a scheduler may start again and those that it never will.
+    """Separates the trials that a scheduler may resume from those that it never will.
 
-    A scheduler tells it what it decides. A trial that is over stays over: it must not be resumed.
+    The scheduler passes its
+    decisions to this class. A trial that has ended must not be resumed.
 
     Parameters
     ----------
     max_paused
-        Most trials that may be resumed at a time; by default any number.
+        Largest number of trials that may be resumed at a time; by default any number.
     """
 
     def __init__(self, max_paused: int | None = None) -> None:
@@ -37,7 +38,7 @@ class NeededCheckpoints:
 
     @property
     def paused(self) -> tuple[int, ...]:
-        """Trials that may be resumed, the one that was paused or looked at last at the end."""
+        """Trials that may be resumed; the one that was paused or used last is at the end."""
         return tuple(self._paused)
 
     def look_at(self, count: int) -> list[int]:
@@ -86,7 +87,7 @@ class NeededCheckpoints:
             self._over.append(trial_id)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A snapshot of a tuning with thousands of trials is to be small.
+        # A snapshot of a tuning with thousands of trials should be small.
         return {name: value for name, value in self.__dict__.items() if name != "_is_over"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -123,7 +124,7 @@ class CheckpointRemoval(TunerCallback):
         self._num_removed = 0
 
     def on_loop_end(self) -> None:
-        """Has the backend remove what has become superfluous in this loop.
+        """Lets the backend remove the checkpoints that became superfluous in this loop.
 
         A callback that was given to the tuner, such as a :class:`~syne_hypersched.Journal`, is called before this one:
         what made a trial superfluous is on the disk when its checkpoint goes.

@@ -50,7 +50,7 @@ class Workers:
         Parameters
         ----------
         num_planned
-            Devices that the scheduler uses, if it was told; it has said already what it does not use.
+            Number of devices that the scheduler uses, if it was given; a warning about unused ones has been issued.
         """
         if self.are_known:
             return
@@ -69,14 +69,14 @@ class Workers:
 
 
 def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
-    """Devices that a scheduler has: those that it was told of, or else those of the backend.
+    """Number of a scheduler's devices: its argument, else the backend's number.
 
     Parameters
     ----------
     trial
         The first trial.
     num_devices
-        What the scheduler was told, if anything.
+        The scheduler's argument, if given.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
     if total is not None and num_devices > total:
         raise ValueError(
             f"num_devices must be at most {total}, the devices of the backend, but the scheduler got {num_devices}: no "
-            "trial can be given as many. With num_devices=None it takes those of the backend"
+            "trial can be given as many. With num_devices=None it takes the number from the backend"
         )
     if total is not None and num_devices < total:
         logger.warning(
@@ -102,14 +102,14 @@ def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
 
 
 def agree_on_deadline(trial: Trial, deadline_s: float | None) -> float:
-    """The deadline of a scheduler: the one that it was told of, or else that of the backend.
+    """The deadline of a scheduler: its argument, else the backend's deadline.
 
     Parameters
     ----------
     trial
         The first trial. Its backend is told of the deadline if it knows of none.
     deadline_s
-        What the scheduler was told, if anything (s).
+        The scheduler's argument (s), if given.
 
     Raises
     ------

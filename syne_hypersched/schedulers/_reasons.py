@@ -21,7 +21,7 @@ class Reason(NamedTuple):
 
 
 NO_REASON = Reason("", {})
-"""Where there is no more to say than what was decided."""
+"""If there is nothing to add to the decision."""
 
 
 def because(text: str, **numbers: float | None) -> Reason:
@@ -36,7 +36,7 @@ NOT_FINITE = because("its metric is not a finite number")
 
 
 def weak_at(trial_id: int, rung: Rung, reduction_factor: float) -> Reason:
-    """The trial is worse than one in ``reduction_factor`` of those at a rung where it has recorded a value."""
+    """The trial is not among the best ``1 / reduction_factor`` of a rung at which it has recorded a value."""
     rank, num_recorded = rung.num_better(rung.value(trial_id)) + 1, len(rung)
     return because(
         f"rank {rank} of {num_recorded} at the rung of level {rung.level:g}, where one in {reduction_factor:g} goes on",
@@ -56,14 +56,14 @@ def resizing(
     launch_cost_s: float,
     aim: str = "",
 ) -> Reason:
-    """A trial grows, since that pays, or shrinks to its share.
+    """A trial grows because it pays off, or shrinks to its share.
 
     Parameters
     ----------
     devices
         Numbers of devices before and after.
     rank
-        Rank of the trial among those that share the devices.
+        Rank of the trial among the trials that share the devices.
     num_live
         Number of these.
     speed_up
@@ -71,7 +71,7 @@ def resizing(
     time_left_s, launch_cost_s
         Seconds until the deadline, and what a launch costs.
     aim
-        What else it is for, in words.
+        Further purpose of the resize, in words.
     """
     held, wanted = devices
     gain = growth_gain(held, wanted, speed_up, time_left_s, launch_cost_s)

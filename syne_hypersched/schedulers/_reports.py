@@ -1,7 +1,7 @@
-"""What a scheduler takes from a report: a value and a resource level, or nothing where it has none that can be used.
+"""Reads a value and a resource level from a report, or nothing if the report is unusable.
 
-A report that cannot be used is left out. It is the affair of one trial, often a last line with a test score, and must
-end neither the tuning nor its resume. The user is warned once of each kind.
+A report that cannot be used is left out. It concerns one trial, and is often a last line with a test score. It must end
+neither the tuning nor its resume. The user is warned once of each kind.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Unusable(NamedTuple):
 
 
 def read_report(result: Mapping[str, Any], metric: str, time_attr: str, do_minimize: bool) -> Usable | Unusable:
-    """Takes the metric and the resource level from a report.
+    """Reads the metric and the resource level from a report.
 
     Parameters
     ----------
@@ -81,20 +81,20 @@ def read_report(result: Mapping[str, Any], metric: str, time_attr: str, do_minim
 
 
 def is_number(entry: object) -> bool:
-    """Whether an entry of a report is a number; true and false are none."""
+    """Whether an entry of a report is a number; true and false are not."""
     if type(entry) is float or type(entry) is int:  # almost always, and much faster than the abstract class
         return True
     return isinstance(entry, Real) and not isinstance(entry, (bool, np.bool_))
 
 
 class ReportReader:
-    """Reads the reports of all trials, and warns of those that are left out or make no sense.
+    """Reads the reports of all trials, and warns about reports that are left out or implausible.
 
     Parameters
     ----------
     metric, time_attr, do_minimize, max_t, grace_period
-        As in :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`. Without ``grace_period`` nothing is said
-        of levels at which no trial can be compared.
+        As in :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`. Without ``grace_period``, there is no
+        warning about levels at which no trial can be compared.
 
     Attributes
     ----------
@@ -105,9 +105,9 @@ class ReportReader:
     # Readers that earlier versions have stored lack these.
     _grace_period: float | None = None
     lowest_rung: float | None = None
-    #: Trials whose first report was at ``max_t``, as long as there was no other one; then None.
+    #: Trials whose first report was at ``max_t``; None after the first other report.
     _num_at_end: int | None = 0
-    #: Trials whose scripts have ended below the lowest rung, as long as no trial has reached it; then None.
+    #: Trials whose scripts have ended below the lowest rung; None after a trial has reached it.
     _num_below: int | None = 0
 
     def __init__(
@@ -118,9 +118,9 @@ class ReportReader:
         self._time_attr = time_attr
         self._do_minimize = do_minimize
         self._max_t = max_t
-        #: The last report of each running trial that could be used; None of one that was resumed and has none yet.
+        #: The last usable report of each running trial; None for a resumed trial without a report.
         self._last: dict[int, Usable | None] = {}
-        #: Kinds of reports that were warned of, with the number of reports so far if none could be used.
+        #: Kinds of reports with a warning, and the number of reports if none was usable.
         self._warned: set[str] = set()
         self._num_in_vain: int | None = 0
         #: Trials and reports without a finite value, as long as there is no other report; then None.
@@ -129,9 +129,9 @@ class ReportReader:
         self._num_at_one_level: dict[int, int] = {}
 
     def read(self, trial_id: int, result: dict[str, Any]) -> Usable | None:
-        """Takes what can be used from a report of a running trial, or leaves the report out.
+        """Reads a running trial's report, or leaves it out if it is unusable.
 
-        An entry that is no number is made NaN in a report that is left out. Code that calculates with the
+        In a report that is left out, entries that are no numbers become NaN. Code that calculates with the
         results, such as Syne Tune's statistics of each metric, then works.
 
         Returns
@@ -272,8 +272,8 @@ class ReportReader:
                 "not finite",
                 f"none of the first {number + 1} reports, of {len(trials)} trials, has a finite {self._metric!r}: all "
                 "are NaN or infinite, which counts as the worst value, so no trial is better than another and there is "
-                "no best one. Look for what makes the script's metric NaN whatever the configuration is (data, labels, "
-                "a learning rate that is too high in the whole space)",
+                "no best one. Look for the reason why the script's metric is NaN for every configuration (data, "
+                "labels, a learning rate that is too high in the whole space)",
             )
 
     def _leave_out(self, trial_id: int, result: dict[str, Any], why: Unusable) -> None:

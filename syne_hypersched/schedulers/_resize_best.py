@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @experimental(since="0.1.0")
 class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
-    """Any scheduler, whose best trials get the devices that are left over once nothing new can start.
+    """Wraps any scheduler, and gives free devices to its best trials once nothing new can start.
 
     Example::
 
@@ -137,7 +137,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
         self._decisions = DecisionLog()
-        #: None until the first trial has said what its backend has, and where trials cannot be resized.
+        #: None until the first trial has told the backend's devices, and if trials cannot be resized.
         self._allocator: Allocator | None = None
         self._has_agreed = False
         self._num_started = 0
@@ -209,7 +209,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
         """What the scheduler inside decides; a trial that goes on may do so on another number of devices."""
         if self._clock.observe(result):
-            for trial_id in self.allocation:  # What came before the first report of a simulation was at time 0.
+            for trial_id in self.allocation:  # Everything before the first report of a simulation happened at time 0.
                 self._times.start(trial_id, 0.0)
             self._decisions.restart()
         report = read_report(result, self._metric, self.time_attr, self._do_minimize)
@@ -292,7 +292,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return inside | {"scheduler_name": type(self).__name__, "scheduler_kwargs": own}
 
     def _agree(self, trial: Trial) -> None:
-        """The first trial is added: takes from its backend what was left open."""
+        """Takes open settings from the backend when the first trial is added."""
         if self._has_agreed:
             return
         self._has_agreed = True

@@ -50,7 +50,7 @@ class IncumbentTrial:
     trial_id: int
     """Id of the trial."""
     value: float
-    """Its best value, to be minimised: the negated metric where the metric is to be maximised."""
+    """Its best value, to be minimised: a metric to be maximised is negated."""
     resource: float
     """The resource level of the report with this value."""
     result: dict[str, Any]
@@ -158,7 +158,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.max_paused = None if max_paused is None else integer("max_paused", max_paused, at_least=1)
         self._checkpoints = NeededCheckpoints(self.max_paused)
         self._workers = Workers()
-        #: Whether anybody is to be told of a report.
+        #: Whether anything is added to reports.
         self._tells = True
         self._starts = True
         self._added: set[int] = set()
@@ -176,7 +176,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         )
 
     def _searcher_or_default(self, searcher: object) -> object:
-        """The searcher to use where the constructor got this one; :attr:`config_space` is known, and has been checked.
+        """The searcher to use for this constructor argument; :attr:`config_space` has been checked.
 
         A subclass whose default depends on the space overrides it.
         """
@@ -202,7 +202,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return bool(self._added)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
-        """Decides on a report, and adds to it what the scheduler has to say.
+        """Decides on a report, and adds the scheduler's entries to it.
 
         A report without the metric or ``time_attr``, or with one that is no number, is left out: the trial goes on,
         nothing is recorded, and a warning says so once. An entry of the two that is no number is made NaN.
@@ -222,7 +222,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         raise NotImplementedError(f"{type(self).__name__} must define _on_report()")
 
     def _add_to(self, result: dict[str, Any]) -> None:
-        """Adds to a report what the scheduler has to say, whatever the decision was; by default nothing."""
+        """Adds the scheduler's entries to a report after any decision; by default none."""
 
     def on_trial_error(self, trial: Trial) -> None:
         """Tells the searcher that a trial has failed, or was stopped from outside."""
@@ -251,7 +251,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         Parameters
         ----------
         since
-            Number of trials to skip, at least 0: those that were named first.
+            Number of trials to skip from the beginning, at least 0.
 
         Raises
         ------
@@ -261,12 +261,12 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return self._checkpoints.over(integer("since", since, at_least=0))
 
     def callback_for_checkpoint_removal(self, stop_criterion: Callable[[TuningStatus], bool]) -> CheckpointRemoval:
-        """What Syne Tune's tuner asks for where its backend has ``delete_checkpoints=True``.
+        """The callback that Syne Tune's tuner requests if its backend has ``delete_checkpoints=True``.
 
         Parameters
         ----------
         stop_criterion
-            The tuner's; without influence, since only what is certain is removed.
+            The tuner's stop criterion, which is not used: only superfluous checkpoints are removed.
         """
         return CheckpointRemoval(self)
 

@@ -1,4 +1,4 @@
-"""The one clock of a tuning: seconds since it started, whatever they come from."""
+"""The clock of a tuning: seconds since its start, from any source."""
 
 from __future__ import annotations
 
@@ -63,23 +63,23 @@ class TuningClock:
         return self._latest_s
 
     def drive(self, clock: Callable[[], float]) -> Callable[[], float] | None:
-        """Takes the seconds from ``clock`` from now on, for example so that they can be recorded and replayed.
+        """Reads the time from ``clock`` from now on, for example to record and replay it.
 
         Returns
         -------
         callable or None
-            The callable that was given before, None if there was none.
+            The previous callable, None if there was none.
         """
         before, self._clock = self._clock, clock
         return before
 
     def observe(self, result: Mapping[str, Any]) -> bool:
-        """Takes the time from the report of a simulated backend, if it is one.
+        """Reads the time from a report of a simulated backend.
 
         Returns
         -------
         bool
-            Whether it is the first such report. The seconds before it were those of another clock and mean nothing.
+            Whether it is the first such report. Earlier seconds came from another clock and are meaningless.
         """
         if self._clock is not None or ST_TUNER_TIME not in result:
             return False

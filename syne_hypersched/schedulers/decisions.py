@@ -22,9 +22,9 @@ class Decision(NamedTuple):
     trial_id: int | None
     """The trial; None for ``"close"``."""
     num_devices: int
-    """Devices that the trial is to hold from now on."""
+    """Number of devices that the trial should hold from now on."""
     reason: str = NO_REASON.text
-    """Why, in words, where there is more to say than what was decided."""
+    """The reason in words, if it adds something to the decision."""
     numbers: Mapping[str, float] = NO_REASON.numbers
     """The numbers that decided, by name; see :class:`~syne_hypersched.schedulers._reasons.Reason`."""
 
@@ -43,7 +43,7 @@ class DecisionLog:
     def __init__(self) -> None:
         self._decisions: deque[Decision] = deque(maxlen=_KEPT)
         self._closing: Decision | None = None
-        #: Decisions with a reason that are to be told the trial that reports next.
+        #: Decisions with a reason, to be passed on with the next report of a trial.
         self._untold: list[Decision] = []
 
     @property
@@ -57,7 +57,7 @@ class DecisionLog:
         self._decisions.append(decision)
         if what == "close":
             self._closing = decision
-        # A trial that is resumed is not the one that reports next.
+        # A resumed trial is not the one that reports next.
         if reason.text and what != "resume":
             self._untold.append(decision)
 

@@ -39,6 +39,11 @@ since a named one takes five times as long to make, and a simulation makes one f
 class Simulation:
     """The results of :func:`simulate`.
 
+    .. code-block:: python
+
+        run = simulate(scheduler, load_digits(), num_devices=8, deadline_s=3.5)
+        print(run.num_trials, run.best("val_accuracy", do_minimize=False), run.utilisation)
+
     Attributes
     ----------
     num_devices

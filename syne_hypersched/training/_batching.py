@@ -183,7 +183,7 @@ class Batching:
         return {} if self._goodput is None else self._goodput.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state_dict` returned, perhaps on another number of devices."""
+        """Continues from the result of :meth:`state_dict`, perhaps on another number of devices."""
         if self._goodput is not None and state:
             self._goodput.load_state_dict(state)
 

@@ -1,4 +1,4 @@
-"""How an epoch is divided into steps, a step into micro-batches, and a micro-batch over the devices.
+"""Divides an epoch into steps, a step into micro-batches, and a micro-batch over the devices.
 
 The order of the samples and the global batch of each step depend on the seed and the epoch alone. Devices only divide
 what each of them computes, so their number may change at any step.

@@ -1,4 +1,4 @@
-"""Which samples a device computes, and in which order; how they are fetched.
+"""Determines the samples of a device and their order, and fetches them.
 
 Fetching, collating, worker processes and pinned memory are those of :class:`torch.utils.data.DataLoader`.
 """
@@ -138,7 +138,7 @@ class Feed:
             yield parts.popleft(), _to_device(batch, self._group.device)
 
     def forget_division(self) -> None:
-        """The processes have changed: what was divided among them is divided anew."""
+        """Divides the samples anew after the processes have changed."""
         self._divided = {}
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class ProcessGroup:
     def __init__(self) -> None:
         self.rank = int(os.environ.get("RANK", 0))
         self.num_ranks = self.size = int(os.environ.get("WORLD_SIZE", 1))
-        #: Whether this process is to join others that train already; until then it is alone.
+        #: Whether this process will join others that train already; until then it is alone.
         self.is_joining = JOINS in os.environ
         if self.is_joining:
             self.num_ranks = 1
@@ -184,7 +184,7 @@ def _is_loopback() -> bool:
 
 
 def _loopback_store(rank: int, num_ranks: int) -> TCPStore:
-    """A store on the loopback device. PyTorch's own listens on all network devices, whatever ``MASTER_ADDR`` is."""
+    """A store on the loopback device. PyTorch's own store listens on all network devices for any ``MASTER_ADDR``."""
     port = int(os.environ["MASTER_PORT"])
     listener = socket.create_server(("127.0.0.1", port)).detach() if rank == 0 else None
     return TCPStore("127.0.0.1", port, num_ranks, rank == 0, default_pg_timeout, master_listen_fd=listener)

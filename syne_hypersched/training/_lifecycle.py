@@ -69,7 +69,7 @@ class Iterated(Protocol):
 
 
 class Lifecycle:
-    """How far a run is, and what happens between its steps and rounds.
+    """The progress of a run, and the actions between its steps and rounds.
 
     Loops over loaders call it, and the methods of :class:`ElasticRun` do.
 
@@ -135,7 +135,7 @@ class Lifecycle:
         return {"num_rounds": self._num_rounds, "is_inside": self.is_inside, **self.steps.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state_dict` returned."""
+        """Continues from the result of :meth:`state_dict`."""
         self._num_rounds, self.is_inside = state["num_rounds"], state["is_inside"]
         self.steps.load_state_dict(state)
 
@@ -202,7 +202,7 @@ class Lifecycle:
         # The averages of all devices stay with the first one: others may leave, and new ones begin with nothing.
         self.averages.load_state_dict(states["averages"])
         if not self.resizer.carry_out(states, self.stepper.disconnect, self._connect):
-            logger.warning("Leaving after %d steps: the trial goes on on fewer devices.", self.steps.num)
+            logger.warning("Leaving after %d steps: the trial continues on fewer devices.", self.steps.num)
             raise SystemExit(0)
 
     def _connect(self) -> None:

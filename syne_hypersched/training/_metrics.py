@@ -65,7 +65,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def checked_metrics(metrics: dict[str, Any]) -> tuple[dict[str, Any], Exception | None]:
-    """The report, or what is wrong with it, for all processes: if one of them raised, the others would wait for it."""
+    """The report, or its error, for all processes: if only one raised, the others would wait for it."""
     try:
         return plain_metrics(metrics), None
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A model whose replicas may become more or fewer while it is trained."""
+"""A model whose number of replicas may change during training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_THE_MODEL = (
 
 
 class ResizableModel(nn.Module):
-    """Calls a model, by itself or as a replica of those on other devices.
+    """Calls a model, alone or as one of several replicas.
 
     Attributes, methods, parameters and their names, hooks and the state are those of the model, also if they are set
     here; a copy is one of the model. Hooks stay when the replicas change.
@@ -64,7 +64,7 @@ class ResizableModel(nn.Module):
             delattr(self.module, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "replica": None}  # what is saved exchanges nothing
+        return {**self.__dict__, "replica": None}  # a saved model exchanges nothing
 
     def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
         model: nn.Module = copy.deepcopy(self.module, memo)  # an average of the weights, which exchanges nothing

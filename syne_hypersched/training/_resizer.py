@@ -172,7 +172,7 @@ class Resizer:
             try:
                 if change.new_ranks:
                     transfer_s = self._let_in(change, state, store, port)
-            except Exception as error:  # whatever it is, the run goes on as it was
+            except Exception as error:  # after any error, the run goes on as before
                 why = str(error) or type(error).__name__
                 store.set("form", "no")
         port, why = group.broadcast((port, why))
@@ -249,7 +249,7 @@ class Resizer:
     # In a new process.
 
     def join(self, load: Callable[[Any], None], connect: Callable[[], None], must_leave: Callable[[], bool]) -> bool:
-        """Waits to be let in, and takes over the state of the others; returns whether this process trains then.
+        """Waits to join, and takes over the state of the others; returns whether this process trains then.
 
         Parameters
         ----------

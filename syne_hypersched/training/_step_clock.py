@@ -40,7 +40,7 @@ class _HostInstant:
 
 
 def _device_moment() -> _Instant:
-    """When the device has computed what it has been given so far."""
+    """When the device has finished all work that was queued so far."""
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
     event.record()
     return event

@@ -30,7 +30,7 @@ class Stepper:
     virtual_devices
         See :class:`ElasticRun`.
     demand
-        Returns what this process asks for between two steps. The processes begin to agree on it while the optimisers
+        Returns this process's request between two steps. The processes begin to agree on it while the optimisers
         step.
     """
 

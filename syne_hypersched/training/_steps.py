@@ -33,10 +33,10 @@ class StepCount:
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """The number, and what it is known by."""
+        """The number of steps, and its source."""
         return {"num_steps": self.num, "is_told": self._is_told, "num_assumed": self._num_assumed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state_dict` returned; a state of an older version is a number alone."""
+        """Continues from the result of :meth:`state_dict`; a state of an older version is only a number."""
         self.num = state["num_steps"]
         self._is_told, self._num_assumed = state.get("is_told", False), state.get("num_assumed", 0)

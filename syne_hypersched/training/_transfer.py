@@ -31,13 +31,13 @@ _NUM_AHEAD = 7
 
 @dataclass
 class _Envelope:
-    """A state without its tensors, and what is to be known of them."""
+    """A state without its tensors, and the description of these."""
 
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     tensors: list[Tensor] = field(default_factory=list)
 
     def put(self, tensor: Tensor) -> str:
-        """Takes a tensor; returns what stands for it."""
+        """Takes a tensor; returns its placeholder."""
         self.tensors.append(tensor.detach())
         return f"{self.token}:{len(self.tensors) - 1}"
 
@@ -123,7 +123,7 @@ def _num_bytes(dtype: str, shape: list[int]) -> int:
 
 
 def _sorted_by_size(sizes: list[int]) -> tuple[list[int], list[int]]:
-    """The numbers of small and of large ones; nothing is sent of those that are empty."""
+    """The numbers of small and of large tensors; empty tensors are not sent."""
     small = [index for index, size in enumerate(sizes) if size < _SMALL_BYTES]
     return small, [index for index, size in enumerate(sizes) if size >= _SMALL_BYTES]
 

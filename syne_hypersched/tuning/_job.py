@@ -39,6 +39,15 @@ _LONGEST_NAME = 63
 class TuneJob:
     """A tuning on this machine.
 
+    .. code-block:: python
+
+        space = parse_space(["lr=log(1e-4,1e-1)", "width=[8,16]"])
+        job = TuneJob(
+            Path("train.py"), space, metric="loss", do_minimize=True, time_attr="epoch", max_t=81, deadline_s=3600.0
+        )
+        tuner = make_tuner(job)
+        tuner.run()
+
     Parameters
     ----------
     script

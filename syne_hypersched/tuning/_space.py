@@ -47,6 +47,12 @@ _RESERVED = "st_"
 class SpaceEntry:
     """One hyperparameter, or a constant that every trial is given.
 
+    >>> entry = SpaceEntry("lr", "loguniform", (1e-4, 0.1))
+    >>> entry.domain()
+    loguniform(0.0001, 0.1)
+    >>> SpaceEntry("epochs", "", (81,)).is_constant
+    True
+
     Parameters
     ----------
     name

@@ -46,7 +46,7 @@ def test_unchanged_script_is_resized_and_misses_no_epoch(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_digits_are_tuned_by_hypersched(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    run, printed = launch("launch_hypersched_digits.py", "--deadline", "12", "--num-devices", "2", output=tmp_path)
+    run, printed = launch("launch_hypersched_digits.py", "--deadline", "30", "--num-devices", "2", output=tmp_path)
     assert check_run(run, step=1) == ()
     assert {holding.devices for holding in holdings(run.events)} >= {("cpu0",), ("cpu1",)}
     assert all(holding.end_s is not None for holding in holdings(run.events))

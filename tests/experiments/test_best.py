@@ -112,13 +112,13 @@ def test_a_metric_that_no_trial_has_reported_is_not_taken_for_a_late_one(run: Ru
         with log.open("a") as file:
             file.write(f"[tune-metric]: {json.dumps({run.time_attr: incumbent.resource, run.metric: value})}\n")
         assert ("which its trial has never reported" in describe_run(run)) == is_told
-        assert ("had not received" in describe_run(run) or "what was better" in describe_run(run)) == (not is_told)
+        assert ("had not received" in describe_run(run) or "a better result" in describe_run(run)) == (not is_told)
 
 
 def test_something_better_has_to_be_spoken_of(run: Run) -> None:
     worse = run.incumbent.value + (1 if run.do_minimize else -1)
     put(run, **{run.metric: worse})
-    assert "what was better has left no whole checkpoint" in describe_run(run)
+    assert "a better result has no whole checkpoint" in describe_run(run)
     (message,) = found(run)
     assert f"while trial {run.incumbent.trial_id} has" in message
     for kind in ("unpublished", "best"):
@@ -130,9 +130,9 @@ def test_something_better_has_to_be_spoken_of(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("changes", "text"), [
-    ({"is_over": True, "is_killed": False}, "what was better has left no whole checkpoint\n"),
-    ({"is_over": True, "is_killed": True}, "what was better was not published before the tuner was killed"),
-    ({"is_over": False, "is_killed": False}, "what was better has left no whole checkpoint so far\n"),
+    ({"is_over": True, "is_killed": False}, "a better result has no whole checkpoint\n"),
+    ({"is_over": True, "is_killed": True}, "a better result was not published before the tuner was killed"),
+    ({"is_over": False, "is_killed": False}, "a better result has no whole checkpoint so far\n"),
 ])  # fmt: skip
 def test_of_a_run_that_may_go_on_nobody_says_that_there_is_no_better_checkpoint(
     run: Run, changes: dict[str, bool], text: str

@@ -82,7 +82,7 @@ def test_a_command_says_what_is_held_when_it_gives_up(tmp_path: Path) -> None:
         '{"time_s": 1, "event": "pool", "request": "s", "is_done": false, "reason": "why"}\n'
     )
     assert wait_until_done(EventReader(path), state_of(), "r", 0.0) == (
-        "after 0 s trials hold devices that are to go still: b"
+        "after 0 s trials still hold devices that will leave: b"
     )
     assert wait_until_done(EventReader(path), state_of(), "s", 0.0) == "why"
 

@@ -123,7 +123,7 @@ def test_a_step_has_the_samples_of_all_devices_and_micro_batches():
 
 def test_a_missing_metric_is_named():
     assert arguments.chosen(("eval_loss",), {"eval_loss": 1.0, "eval_runtime": 2.0}) == {"eval_loss": 1.0}
-    with pytest.raises(ValueError, match=r"what the evaluation returns \(eval_loss\), but got 'loss'"):
+    with pytest.raises(ValueError, match=r"evaluation results \(eval_loss\), but got 'loss'"):
         arguments.chosen(("loss",), {"eval_loss": 1.0})
 
 

@@ -535,9 +535,12 @@ l.f.write('x')
     "an executor that is left open": r"""
 from concurrent.futures import ThreadPoolExecutor as T
 e = T(2)
+import threading
 import time
-e.submit(lambda: (time.sleep(0.1), print('late')))
+said = threading.Event()
+e.submit(lambda: (said.wait(), time.sleep(0.1), print('late')))
 print('m')
+said.set()
 """,
     "a fork that returns": r"""
 import os, sys

@@ -202,7 +202,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
                     f"{before['name']} with fingerprint {before['fingerprint'][:12]}, but got {self._function.name} "
                     f"with {self._function.fingerprint[:12]}: a changed function needs another tuner_name"
                 )
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what the function refers to is stored with it
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # objects that the function uses are stored with it
         described = {"name": self._function.name, "fingerprint": self._function.fingerprint}
         for name, content in (
             (FUNCTION_FILENAME, self._function.stored),

@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-#: What makes a code object do what it does, beside its constants; those of its attributes that say where it was
+#: Attributes of a code object that determine its behaviour, beside its constants; those that say where it was
 #: written, and in which lines, do not.
 _PARTS_OF_CODE = (
     "co_name", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_varnames", "co_names",
@@ -62,7 +62,7 @@ def in_a_module(value: types.FunctionType | type) -> bool:
 
 
 class FunctionContent:
-    """What a function consists of: its code, defaults and enclosing variables, and the globals that it uses.
+    """The parts of a function: its code, defaults and enclosing variables, and the globals that it uses.
 
     Helper functions and classes of ``__main__`` belong to it with all that they consist of, and so do Python's own
     values and containers; functions and classes of modules count with their names alone, and objects of these classes,

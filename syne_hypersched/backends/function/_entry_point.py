@@ -1,4 +1,4 @@
-"""What a trial of ``ElasticPythonBackend`` runs: it calls the stored function with the trial's configuration.
+"""The program of a trial of ``ElasticPythonBackend``: it calls the stored function with the trial's configuration.
 
 It does not import this package, which a trial need not be able to find. The names of arguments and of entries of the
 configuration are those that ``_backend.py`` and Syne Tune write.
@@ -16,7 +16,7 @@ CANNOT_START = 126
 
 
 def load_function(load: Callable[[], Any]) -> Callable[..., object]:
-    """Makes the function of what ``dump_function`` has pickled; ``load`` returns one object after the other."""
+    """Restores the function that ``dump_function`` has pickled; ``load`` returns one object after the other."""
     namespace = load()
     for _ in range(3):
         namespace.update(load())
@@ -26,7 +26,7 @@ def load_function(load: Callable[[], Any]) -> Callable[..., object]:
 
 def main() -> None:
     """Loads the function that is named by the configuration, and calls it."""
-    # Python has put the folder of this file there, whose modules would hide others of the same names.
+    # Python has added the folder of this file, whose modules would hide others of the same names.
     here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.realpath(path) != here]
 

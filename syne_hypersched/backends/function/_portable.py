@@ -34,7 +34,7 @@ def portable_function(function: types.FunctionType) -> types.FunctionType:
 
 
 def dump_function(function: types.FunctionType) -> bytes:
-    """Pickles what :func:`load_function` of ``_entry_point.py`` makes the function of.
+    """Pickles the input of :func:`load_function` of ``_entry_point.py``.
 
     These are objects for one unpickler: the namespace of ``__main__``, three dictionaries that are to be put into it,
     and the function. Functions of ``__main__`` refer to its namespace, wherever they are loaded, so that they share
@@ -55,7 +55,7 @@ def dump_function(function: types.FunctionType) -> bytes:
 
 
 def _in_order(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Plain values, then functions, then what may call these functions when it is loaded, such as classes."""
+    """Plain values, then functions, then objects that may call them when loaded, such as classes."""
     parts: list[dict[str, Any]] = [{}, {}, {}]
     for name, value in values.items():
         is_plain = value is None or isinstance(value, (bool, int, float, complex, str, bytes, types.ModuleType))
@@ -135,12 +135,12 @@ class _FunctionPickler(dill.Pickler):
         self.save_reduce(make, (name, *constraints), obj=variable)
 
     def save_lock(self, lock: Any) -> None:
-        """Pickles a lock as a new one, which nobody holds. An ``RLock`` that dill makes anew is held for ever."""
+        """Pickles a lock as a new, free one. An ``RLock`` that dill restores is held forever."""
         self.save_reduce(threading.RLock if isinstance(lock, _RLOCK) else threading.Lock, (), obj=lock)
 
 
 def _members(enum_class: Any) -> list[tuple[object, dict[str, object]]]:
-    """The values of an enumeration's members, and what else these have."""
+    """The values of an enumeration's members, and their other attributes."""
     return [
         (each.value, {name: value for name, value in vars(each).items() if not name.startswith("_")})
         for each in enum_class.__members__.values()

@@ -1,4 +1,4 @@
-"""A function on its way into the processes of trials: what it takes, what it needs, and how it is told from another."""
+"""Stores a function for the processes of trials: its arguments, its globals, and its identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend knows of its tuner: how it waits for news of trials, and whether it looks too rarely."""
+"""The backend's view of its tuner: how it waits for events of trials, and whether it polls too rarely."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Attention:
         self._news.set_due(due)
 
     def telling(self, tell: Callable[..., None]) -> Callable[..., None]:
-        """A function that does what ``tell`` does, and then ends a wait."""
+        """A function that calls ``tell``, and then ends a wait."""
         return self._news.telling(tell)
 
     def end(self) -> None:

@@ -60,12 +60,11 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=3600), n_workers=4)
 
     A drop-in for :class:`syne_tune.backend.LocalBackend` under the stock :class:`syne_tune.Tuner`: a script that
-    checkpoints to ``st_checkpoint_dir`` runs unchanged. To the tuner a relaunch does not happen; the trial keeps its
-    id, its checkpoints, its log and its status.
+    checkpoints to ``st_checkpoint_dir`` runs unchanged. The tuner does not see a relaunch: the trial keeps its id, its
+    checkpoints, its log and its status.
 
-    Two trials never hold one device. Trials end when this process ends, whatever ends it. What happens to processes is
-    in ``events.jsonl`` beside the tuner's results, the incumbent's checkpoint in ``best/`` if the scheduler publishes
-    it.
+    Two trials never hold one device. Trials end when this process ends, for any reason. ``events.jsonl`` beside the
+    tuner's results records what happens to processes. ``best/`` holds the incumbent's checkpoint.
 
     Parameters
     ----------
@@ -81,7 +80,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     device_type
         ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
     gpus_to_use
-        Positions among the visible GPUs, if not all are to be used.
+        Positions among the visible GPUs; by default all are used.
     processes
         ``"per_device"``: a trial has one process for each of its devices, also for a single one, with the environment
         of ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
@@ -100,8 +99,8 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     grace_s
         Seconds from SIGTERM, which asks a trial to checkpoint and exit, to SIGKILL.
     time_attr
-        Entry of a report that is the resource level. Schedulers of this package say it themselves; with other
-        schedulers it lets the backend drop what a resumed trial reports again.
+        Entry of a report that is the resource level. Schedulers of this package set it themselves. With other
+        schedulers, the backend needs it to drop repeated reports of a resumed trial.
     retries, retry_backoff_s
         A trial whose launch fails is launched again from its checkpoint after ``retry_backoff_s`` seconds, which double
         each time, and has failed when ``retries`` launches in a row have brought no new report. ``docs/failures.md``
@@ -120,20 +119,20 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         Whether a script gets its configuration as a JSON file, whose path is ``--st_config_json_filename``, instead of
         one argument for each entry.
     arguments
-        What the script is given, if not ``--name value`` for all that is configured, as in ``["train", "lr={lr}",
-        "{?fast}", "{...}"]``; see ``docs/scripts.md``.
+        Template of the script's arguments, such as ``["train", "lr={lr}", "{?fast}", "{...}"]``; by default ``--name
+        value`` for every entry of the configuration. See ``docs/scripts.md``.
     resize
-        ``"auto"``: processes join and leave a trial while it trains where its script can do that, as with
-        :class:`~syne_hypersched.training.ElasticRun`; else it is launched again, see ``docs/joining.md``.
-        ``"in_place"``: with a warning where it cannot. ``"relaunch"``: it is launched again always.
+        ``"auto"``: processes join and leave a running trial if its script supports it, as with
+        :class:`~syne_hypersched.training.ElasticRun`; otherwise the trial is relaunched (``docs/joining.md``).
+        ``"in_place"``: the same, with a warning for each relaunch. ``"relaunch"``: every resize is a relaunch.
     shares_per_gpu
-        Trials on one device that may be on one GPU at a time. A device is then a share of a GPU, so that there are as
-        many times more. A trial that grows gets whole GPUs, see ``docs/pool.md``.
+        Number of one-device trials that may share a GPU. A device is then a share of a GPU, so there are that many
+        times more devices. A trial that grows gets whole GPUs, see ``docs/pool.md``.
 
     Raises
     ------
     TypeError, ValueError
-        An argument makes no sense, or asks for more devices than there are.
+        An argument is invalid, or asks for more devices than there are.
     """
 
     def __init__(
@@ -274,7 +273,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     ) -> tuple[dict[int, tuple[Trial, str]], list[tuple[int, dict[str, Any]]]]:
         """Status of each trial, and the reports that are new since the last call, sorted by time."""
         grown = self._attention.looks()
-        self._checkpoints.removal.remove()  # not what ends now: its last reports have not been looked at
+        self._checkpoints.removal.remove()  # not trials that end now: their last reports have not been read
         statuses, reports = self._fleet.poll(trial_ids, grown)
         self._attention.has_looked(statuses, reports, may_stop=self._fleet.time_attr is not None)
         status_of = {}

@@ -37,7 +37,7 @@ class Checkpoints:
     folder_of
         The checkpoint folder of a trial.
     processes_of
-        The record of a trial's processes; None: it has ended for good, or was never started.
+        The record of a trial's processes; None if the trial has finally ended, or was never started.
     events
         Where to write what happens.
     delete
@@ -62,13 +62,13 @@ class Checkpoints:
         self._folder_of = folder_of
         self._processes_of = processes_of
         self._events = events
-        #: In which order the script saves and reports, as far as any of its trials has shown.
+        #: The order in which the script saves and reports, as observed in its trials.
         self._order = Order.UNKNOWN
         self._told: frozenset[str] = frozenset()
         self._noted = ObjectiveNote()
         #: What a scheduler of Syne Tune can use.
         self.usable = UsableReports()
-        #: Of each trial, the last report whose checkpoint was found, which is its best one.
+        #: For each trial, its best report with a known checkpoint.
         self._matched: dict[int, Matched] = {}
         #: Of each trial, the reports that the tuner has received last and that were the best so far. It may take the
         #: last ones back, and one from before them is kept.
@@ -89,7 +89,7 @@ class Checkpoints:
     # What the tuner asks for.
 
     def begin(self) -> None:
-        """A tuning begins, which is not a resumed one."""
+        """Begins a tuning that is not resumed."""
         set_aside(self.experiment)
 
     def begin_trial(self, trial_id: int) -> None:
@@ -149,7 +149,7 @@ class Checkpoints:
         return (metric, do_minimize) != before
 
     def _learn_metric(self) -> None:
-        """Reads what the tuner has noted of a scheduler that tells the backend nothing."""
+        """Reads the metric from the tuner's metadata, for schedulers that tell the backend nothing."""
         objective = self._noted.look(self.experiment) if self.publisher.metric is None else None
         if objective is not None:
             self._measure(objective.metric, objective.do_minimize)
@@ -232,7 +232,7 @@ class Checkpoints:
         self._learn_metric()
         numbers = [trial.reports.number_of(report) for report in reports]
         first = next((number for number in numbers if number is not None), math.inf)
-        # What the tuner has taken back comes again.
+        # Reports that the tuner has returned are delivered again.
         known = [best for best in self._received.get(trial.trial_id, []) if best[1] is None or best[1] < first]
         best = known[-1:]
         for number, report in zip(numbers, reports, strict=True):
@@ -242,7 +242,7 @@ class Checkpoints:
         self._received[trial.trial_id] = best
 
     def hear_end(self, trial: TrialProcesses, ending: Ending | None) -> dict[str, Any]:
-        """A launch has ended; returns what of it belongs into the event."""
+        """Records the end of a launch; returns its entries for the event."""
         self._offer(trial)
         if ending is None:
             return {}
@@ -257,9 +257,9 @@ class Checkpoints:
         return details
 
     def _offer(self, trial: TrialProcesses) -> None:
-        """Offers the best reports of a trial, with and without checkpoint, for the case that the incumbent has none.
+        """Offers a trial's best reports, with and without checkpoints, in case the incumbent has no checkpoint.
 
-        One without is published if it gets a checkpoint after all. If it never does, an event says so.
+        A report without a checkpoint is published if it gets one later. Otherwise an event records it.
         """
         matched = self._matched.get(trial.trial_id)
         best = self._best_received(trial.trial_id, trial)
@@ -281,7 +281,7 @@ class Checkpoints:
         return next((best for best in reversed(received) if trial is None or _was_delivered(trial, best[1])), None)
 
     def settle(self, configs: Mapping[int, dict[str, Any]]) -> None:
-        """Publishes what is better than ``best/``, or writes an event that says why not, after the last launch.
+        """Publishes a result better than ``best/``, or writes an event with the reason why not, after the last launch.
 
         Parameters
         ----------
@@ -309,7 +309,7 @@ class Checkpoints:
         return (trial is not None and not trial.is_at_rest) or self.is_arriving(trial_id)
 
     def _is_needed(self, trial_id: int) -> bool:
-        """Whether the trial writes there, is to run or to be copied, or is the incumbent, to be published again."""
+        """Whether the checkpoints are still needed: the trial runs, will run, will be copied, or is the incumbent."""
         is_incumbent = trial_id == self.publisher.incumbent(self.experiment)
         return self._is_live(trial_id) or is_incumbent or self.copies.is_source(trial_id)
 

@@ -104,8 +104,8 @@ class ArgumentTemplate:
         Raises
         ------
         ValueError
-            A place has no value, a flag is neither true nor false, a format does not fit, or no program can be given a
-            value.
+            A placeholder has no value, a flag is neither true nor false, a format does not fit, or a value cannot be
+            passed to a program.
         """
         unknown = sorted(self.names - values.keys())
         if unknown:
@@ -132,7 +132,7 @@ class ArgumentTemplate:
 
 
 def _parse(part: str) -> tuple[tuple[str, str | None, str], ...]:
-    """Texts of a part, each with name and format of the value that comes after it, if any."""
+    """Texts of a part, each with the name and format of the placeholder after it, if there is one."""
     try:
         parsed = tuple(string.Formatter().parse(part))
     except ValueError as error:
@@ -177,21 +177,21 @@ def script_arguments(
     checkpoint_path: Path,
     template: ArgumentTemplate | None = None,
 ) -> tuple[str, ...]:
-    """The arguments that a script is given: by default ``--name value``, which every way to read arguments understands.
+    """The arguments of a script: by default ``--name value``, which every argument parser understands.
 
-    A value that begins with a hyphen may be taken for an option. To :mod:`argparse` negative numbers are none as long
-    as they have no exponent, so they are written without; other such values are passed as ``--name=value``.
+    A value that begins with a hyphen may be taken for an option. :mod:`argparse` accepts negative numbers if they have
+    no exponent, so they are written without one. Other such values are passed as ``--name=value``.
 
     Parameters
     ----------
     config
         The trial's configuration.
     config_json
-        File with the configuration, if the script is to read it there.
+        File with the configuration, for scripts that read it from a file.
     checkpoint_path
         Folder for its checkpoints.
     template
-        What the arguments are; by default all of them.
+        Template of the arguments; by default all are passed.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def check_arguments(parts: Sequence[str], config: Mapping[str, Any]) -> None:
 
 
 class ScriptArguments:
-    """The arguments of the scripts of a backend, which warns once of what they leave out.
+    """Makes the arguments of a backend's scripts; warns once about entries that the template leaves out.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The launches whose processes train one trial together: the first one, and those that have joined it."""
+"""The launches whose processes train one trial together: the first launch, and launches that have joined it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Seat:
     """Which process of that launch it is."""
     device: str
     log: int
-    """The rank that it had first, by which its log is named."""
+    """Its first rank, which is in the name of its log."""
 
 
 class Crew:
-    """What a fleet knows of the processes of a trial, from a launch until the last of them is reaped. Plain data.
+    """State of a trial's processes, from a launch until the last process is reaped. Plain data.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Crew:
     num_processes
         As many as devices, or one for all of them.
     desk
-        Where changes are ordered; None: the processes stay as they are.
+        Where changes are requested; None if the processes cannot change.
     """
 
     def __init__(self, handle: int, devices: Sequence[str], num_processes: int, desk: ResizeDesk | None) -> None:
@@ -55,7 +55,7 @@ class Crew:
         self.ordered_at = self.ordered_timestamp = 0.0
         #: Ranks that were to leave and have been reaped.
         self.gone: set[int] = set()
-        #: How launches have ended, in the order in which they did.
+        #: How launches have ended, in order of their ends.
         self.exits: dict[int, LaunchExit] = {}
         self.is_ending = False
         #: Changes that have failed since one was carried out, and when the next one may begin.
@@ -81,13 +81,13 @@ class Crew:
 
     @property
     def can_change(self) -> bool:
-        """Whether processes can join and leave: the script has said so, and it has worked."""
+        """Whether processes can join and leave: the script supports it, and no attempt has failed."""
         desk = self.desk
         return desk is not None and not self.is_ending and self.num_failed < MOST_FAILURES and desk.is_able
 
     @property
     def is_over(self) -> bool:
-        """Whether the script has said that its training has ended: it ends by itself, and more devices do not help."""
+        """Whether the script has announced the end of its training, so that more devices do not help."""
         return self.desk is not None and self.desk.is_over
 
     @property
@@ -106,16 +106,16 @@ class Crew:
         return self.change.gone if done and self.change is not None else ()
 
     def can_leave(self, going: Collection[str]) -> bool:
-        """Whether the processes on devices that are to go can leave: the first one leads every change, and stays."""
+        """Whether the processes on leaving devices can leave. The first process leads every change, so it must stay."""
         return self.desk is not None and self.devices[0] not in going
 
     def is_leaving(self, going: Collection[str]) -> bool:
-        """Whether the change in progress gives back all devices that are to go."""
+        """Whether the change in progress releases all leaving devices."""
         change = None if self.is_withdrawn else self.change
         return change is not None and set(going) <= {self.devices[rank] for rank in change.gone}
 
     def next_change(self, num_devices: int, going: Collection[str] = ()) -> RankChange:
-        """The change to another number of devices, in which those that are to go are left, and else the last ones."""
+        """The change to another number of devices. Leaving devices are released first, then the last ones."""
         left = [rank for rank, device in enumerate(self.devices) if device in going]
         kept = [rank for rank in range(len(self.seats)) if rank not in left]
         gone = (*left, *kept[num_devices:])
@@ -196,7 +196,7 @@ def _code(exit_: LaunchExit | None, index: int) -> int | None:
 
 
 def changeable(spec: LaunchSpec, desk: ResizeDesk) -> LaunchSpec:
-    """A launch whose processes may become more or fewer while they train."""
+    """A launch whose number of processes may change while they train."""
     return _with_variables(spec, {RESIZE_DIR: desk.folder})
 
 

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 #: When one launch of a trial has failed, the others wait for it in a collective: they get this long to end too.
 _PEER_GRACE_S = 2.0
-#: Why a trial is drained that holds a device which is to go.
+#: Reason for draining a trial on a leaving device.
 POOL = "pool"
 #: Name of the folder for changes, beside the logs of a trial.
 _FOLDER = "resizes"
@@ -56,7 +56,7 @@ class CrewControl:
         self.has_told = False
 
     def launch(self, trial: TrialProcesses, num_devices: int, nodes: Mapping[str, int]) -> None:
-        """Launches a trial on free devices: how many, and on which nodes if that matters."""
+        """Launches a trial on a number of free devices, on certain nodes if that matters."""
         state = self._state
         devices = state.pool.acquire(trial.trial_id, num_devices, nodes)
         # GPUs that are shared are nodes of the pool, but of one machine.
@@ -157,7 +157,7 @@ class CrewControl:
             self.has_told = True
             logger.warning(
                 "Trial %d is launched again %s, although resize is 'in_place': %s. docs/joining.md "
-                "says what it needs. Further ones are launched again without a warning; their events have the reason.",
+                "says what it needs. Further relaunches give no warning; their events have the reason.",
                 trial.trial_id,
                 "as devices are to go" if trial.drain_reason == POOL
                 else f"for a resize to {counted(trial.wants, 'device')}",

@@ -34,7 +34,7 @@ class DeviceChanges:
     Attributes
     ----------
     broken
-        Devices that must not be used any more, whoever asks for them.
+        Devices that must never be used again.
     """
 
     def __init__(self, state: FleetState, crews: CrewControl, reconciler: Reconciler) -> None:
@@ -50,7 +50,7 @@ class DeviceChanges:
         may_join: Callable[[Sequence[str]], Sequence[str]] = tuple,
         **details: Any,
     ) -> None:
-        """Has a number of devices there, or certain ones; broken ones stay away.
+        """Sets the available devices, by number or by name; broken devices stay away.
 
         Parameters
         ----------
@@ -59,7 +59,7 @@ class DeviceChanges:
         reason
             Why, in words.
         may_join
-            Takes devices that would join, and returns those that may.
+            Filters the devices that would join.
         details
             More entries of the events.
 
@@ -78,7 +78,7 @@ class DeviceChanges:
             self._reconciler.reconcile()
 
     def join(self, devices: Sequence[str], node: str, reason: str) -> None:
-        """Devices of a node are there, which may never have been there before; broken ones stay away.
+        """Adds devices of a node, known or new; broken devices stay away.
 
         No more join than the nominal number allows.
         """
@@ -91,7 +91,7 @@ class DeviceChanges:
             self._reconciler.reconcile()
 
     def retire(self, devices: Sequence[str], reason: str) -> None:
-        """Devices are to go; what runs on them is drained."""
+        """Withdraws devices; trials on them are drained."""
         pool = self._state.pool
         with self._state.step():
             present = [device for device in devices if device in pool.present]
@@ -99,14 +99,14 @@ class DeviceChanges:
             self._reconciler.reconcile()
 
     def lose(self, devices: Sequence[str], reason: str, broken: bool = False, **details: Any) -> None:
-        """Devices are gone; what runs on them is killed.
+        """Records lost devices; trials on them are killed.
 
         Parameters
         ----------
         devices, reason, details
             The devices, why, in words, and more entries of the event.
         broken
-            Whether they must not come back.
+            Whether the devices must not come back.
         """
         pool = self._state.pool
         with self._state.step():
@@ -120,7 +120,7 @@ class DeviceChanges:
             self._reconciler.reconcile()
 
     def shut(self, node: str, is_shut: bool, reason: str, **details: Any) -> None:
-        """The devices of a node get no launches for now, or get them again; what runs there goes on."""
+        """Stops or allows launches on the devices of a node; running trials go on."""
         pool = self._state.pool
         with self._state.step():
             pool.shut(node, is_shut)
@@ -130,7 +130,7 @@ class DeviceChanges:
             self._reconciler.reconcile()
 
     def tell_gone(self, tell: Callable[[Sequence[str]], None]) -> None:
-        """Calls ``tell`` with the devices that are gone and held by nobody, if there are any, while none can join."""
+        """Calls ``tell`` with the lost devices that no trial holds, if there are any, while no device can join."""
         with self._state.lock:
             pool = self._state.pool
             gone = [device for device in pool.away if pool.holder(device) is None]

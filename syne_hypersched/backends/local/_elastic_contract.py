@@ -19,7 +19,7 @@ class ElasticContract:
     _trial_dict: dict[int, ElasticTrial]
 
     def wished_devices(self, trial_id: int) -> int:
-        """Devices on which the trial is to run; 0 if it is not to run."""
+        """Number of devices requested for the trial; 0 if it must not run."""
         return self._fleet.wished_devices(trial_id)
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
@@ -27,7 +27,7 @@ class ElasticContract:
         self._fleet.wish_devices(trial_id, check_wish(num_devices, self.num_devices))
 
     def max_num_devices(self, trial_id: int) -> int | None:
-        """Most devices on which the trial can run; None: it has failed on no number of them."""
+        """Largest number of devices on which the trial can run; None if no number has failed."""
         return self._fleet.max_num_devices(trial_id)
 
     def follow(self, time_attr: str) -> None:
@@ -37,7 +37,7 @@ class ElasticContract:
             self._fleet.tell_launches()
 
     def measure(self, metric: str, do_minimize: bool) -> None:
-        """Names the entry of a report by which trials are compared, and whether it is to be minimised."""
+        """Sets the metric by which trials are compared, and its direction."""
         if self._checkpoints.measure(metric, do_minimize):
             self._fleet.tell_launches()
 

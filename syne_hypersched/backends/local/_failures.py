@@ -1,15 +1,14 @@
-"""What to do about a launch that has ended as it should not: decided on exit codes, counts, times and sizes alone.
+"""Decides what to do after a failed launch, from exit codes, counts, times and sizes alone.
 
-A trial is launched again from its checkpoint, after a back-off, as long as this may help. It has failed
+A trial is launched again from its checkpoint, after a back-off, as long as this may help. It has finally failed
 
 1. after ``retries`` such launches without a new report,
-2. at once, if it has never reported and its program cannot be started or does not take its arguments,
-3. at the second launch that ends in the same words before the first report ever: a third one would do the same,
-4. if it has reported, but nobody has said which entry of a report is the resource level: work that is done again could
-   not be told from new work.
+2. at once, if it has never reported, and its program cannot be started or rejects its arguments,
+3. at the second launch that ends with the same message before the first report: a third launch would fail alike,
+4. if it has reported, but the resource level is unknown: repeated work could not be distinguished from new work.
 
 A trial that fails on more devices than it has ever reported on goes back to the size that worked and stays there; this
-counts for none of the above.
+does not count as a failure.
 """
 
 from __future__ import annotations
@@ -69,12 +68,8 @@ class FailurePolicy:
         return float(min(longest, self.retry_backoff_s * 2.0 ** min(num_failures - 1, 64)))
 
     def has_stalled(self, silent_s: float) -> bool:
-        """Whether a launch that has not reported for so long is to be ended."""
+        """Whether to end a launch that has not reported for this long."""
         return self.stall_timeout_s is not None and silent_s > self.stall_timeout_s
-
-    def lacks_space(self, free_mb: float) -> bool:
-        """Whether too little space is free for a launch, which will want to write a checkpoint."""
-        return free_mb < self.min_free_mb
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Retry:
-    """The trial is to be launched again from its checkpoint."""
+    """The trial must be launched again from its checkpoint."""
 
     num_devices: int
     """Number of devices, once they are free."""
@@ -112,14 +107,14 @@ class GiveUp:
 
 
 class FailureHistory:
-    """What has gone wrong with one trial so far, and on how many devices it is known to work. Plain data.
+    """The failures of one trial, and the numbers of devices on which it has worked. Plain data.
 
     Attributes
     ----------
     num_failures, num_interruptions
         Launches since the last new report that have failed, and that were ended from outside.
     max_num_devices
-        Most devices on which the trial may still be launched; None: nothing is known against any number.
+        Largest number of devices on which the trial may be launched; None if there is no limit.
     """
 
     def __init__(self) -> None:
@@ -154,14 +149,14 @@ class FailureHistory:
         }
 
     def restore(self, state: Mapping[str, Any], has_reported_since: bool) -> None:
-        """Goes on from what :meth:`state` has said of a copy, after :meth:`report` was told all reports of the trial.
+        """Continues from the :meth:`state` of a copy, after all reports of the trial were passed to :meth:`report`.
 
         Parameters
         ----------
         state
             The state.
         has_reported_since
-            Whether there was a new report after that: then failures are forgotten, and the limit stands.
+            Whether a new report came after that state. Failures are then forgotten, and the limit stays.
         """
         self.max_num_devices = state["max_num_devices"]
         if not has_reported_since:
@@ -180,7 +175,7 @@ class FailureHistory:
         return max((worked for worked in self._worked if worked <= limit), default=limit)
 
     def interrupt(self) -> bool:
-        """A launch was ended from outside; returns whether the trial goes on, which counts as no retry."""
+        """Records that a launch was ended from outside; returns whether the trial goes on. This is not a retry."""
         self.num_interruptions += 1
         return self.num_interruptions <= MAX_INTERRUPTIONS
 
@@ -198,7 +193,7 @@ class FailureHistory:
         return True
 
     def fail(self, failure: Failure, policy: FailurePolicy) -> Retry | GiveUp:
-        """A launch has failed; says what to do about it.
+        """Records a failed launch, and decides what to do.
 
         Returns
         -------

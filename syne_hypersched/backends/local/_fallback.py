@@ -15,7 +15,7 @@ class CheckpointFallback:
     def __init__(self) -> None:
         #: Reports before the present launch.
         self._num_before = 0
-        #: The generation from which the next launch is to go back if this one cannot go on; the same, if it could not.
+        #: The generation to go back from if this launch fails; the same after a launch that has failed.
         self._began_from: int | None = None
         self._go_back_from: int | None = None
         #: Whether that was done since the last report.
@@ -26,7 +26,7 @@ class CheckpointFallback:
         self._num_before, self._began_from = num_reports, None
 
     def begin_from(self, go_back_from: int | None) -> None:
-        """The launch has begun; if it cannot go on, the next one is to go back from this generation."""
+        """Records that a launch has begun from this generation. If it fails, the next launch goes back from it."""
         self._began_from = go_back_from
 
     def hear(self) -> None:
@@ -52,14 +52,14 @@ class CheckpointFallback:
             self._go_back_from, self._went_back = self._began_from, True
 
     def state(self) -> dict[str, int]:
-        """What :meth:`restore` needs to know, if a launch that has failed is to be followed by one that goes back."""
+        """State for :meth:`restore`, if the next launch must go back."""
         return {} if self._go_back_from is None else {"go_back_from": self._go_back_from}
 
     def restore(self, go_back_from: int) -> None:
-        """Goes on from what :meth:`state` has said of a copy, after which there was no launch."""
+        """Continues from the :meth:`state` of a copy without a later launch."""
         self._go_back_from, self._went_back = go_back_from, True
 
     def take(self) -> int | None:
-        """The generation from which the next launch goes back, if it is to; said once."""
+        """The generation from which the next launch goes back, or None; returned once."""
         go_back_from, self._go_back_from = self._go_back_from, None
         return go_back_from

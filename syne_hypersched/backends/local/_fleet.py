@@ -1,8 +1,8 @@
-"""All trials' processes on this machine, kept in the state that tuner and scheduler asked for.
+"""The processes of all trials on this machine, kept in the state that tuner and scheduler have requested.
 
-The fleet acts; what to do next is decided by :func:`~syne_hypersched.backends.shared.reconcile.reconcile`. Orders come
-from the tuner's thread, exits from the launcher's; one lock guards all state, and no method waits for a process except
-:meth:`Fleet.stop_all`. The parts of a fleet are listed in :mod:`~syne_hypersched.backends.local._fleet_parts`.
+The fleet acts; :func:`~syne_hypersched.backends.shared.reconcile.reconcile` decides. Requests come from the tuner's
+thread, exits from the launcher's thread. One lock guards all state. Only :meth:`Fleet.stop_all` waits for processes.
+The parts of a fleet are listed in :mod:`~syne_hypersched.backends.local._fleet_parts`.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Fleet:
     events
         Where to write what happens.
     make_launcher
-        Makes the launcher, given its callbacks; called when the first process is to be started.
+        Makes the launcher from its callbacks; called before the first process is started.
     make_spec
         Makes the launch of a trial on devices: ``make_spec(processes, devices)``.
     grace_s
         Seconds from SIGTERM to SIGKILL.
     policy
-        What to do about launches that fail.
+        How failed launches are handled.
     checkpoints
-        What is done about checkpoints.
+        Manages the checkpoints.
     resize_mode
         Whether processes may join and leave trials while these train.
     shares
@@ -57,7 +57,7 @@ class Fleet:
     pool
         The devices.
     devices
-        Has devices come and go.
+        Adds and removes devices.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Fleet:
         self._state.one_node = one_node
 
     def wished_devices(self, trial_id: int) -> int:
-        """Devices on which a trial is to run; 0 if it is not."""
+        """Number of devices requested for a trial; 0 if it must not run."""
         trial = self._state.trials.get(trial_id)
         return 0 if trial is None else trial.wants
 
     def max_num_devices(self, trial_id: int) -> int | None:
-        """Most devices on which a trial may be launched; None: it has failed on no number of them."""
+        """Largest number of devices on which a trial may be launched; None if no number has failed."""
         trial = self._state.trials.get(trial_id)
         return None if trial is None else trial.failures.max_num_devices
 
@@ -154,9 +154,9 @@ class Fleet:
             self._reconciler.reconcile()
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
-        """The scheduler asks for another number of devices.
+        """Requests another number of devices, as the scheduler asks.
 
-        Ignored for a trial that is not to run. A number on which the trial has failed is refused.
+        The request is ignored for a trial that must not run, and refused for a number on which the trial has failed.
         """
         state = self._state
         with state.step():
@@ -172,14 +172,14 @@ class Fleet:
             self._reconciler.reconcile()
 
     def halt(self, trial_id: int, status: str, after: dict[str, Any] | None = None) -> None:
-        """The tuner pauses or stops a trial.
+        """Pauses or stops a trial, as the tuner asks.
 
         Parameters
         ----------
         status
             ``Status.paused`` or ``Status.stopped``.
         after
-            The report at which this was decided. The tuner has not looked at later ones: they are kept for a resume.
+            The report at which this was decided. The tuner has not read later reports, which are kept for a resume.
         """
         with self._state.step():
             trial = self._state.trials.get(trial_id)
@@ -207,7 +207,7 @@ class Fleet:
             self._state.record(DECISION, self._state.trials[trial_id], reason, what=what, numbers=dict(numbers))
 
     def tell_launches(self) -> None:
-        """Tells the launches that run which entries of a report are the resource level and the metric."""
+        """Tells running launches which entries of a report are the resource level and the metric."""
         with self._state.lock:
             known = self._state.checkpoints.publisher
             self._state.launches.follow(known.time_attr, known.metric, known.do_minimize)
@@ -226,9 +226,9 @@ class Fleet:
     def poll(
         self, trial_ids: Collection[int], grown: Collection[int] | None = None
     ) -> tuple[dict[int, str], list[tuple[int, dict[str, Any]]]]:
-        """Status of each trial in the tuner's terms, to which a relaunch goes unnoticed, and the new reports.
+        """Status of each trial as the tuner sees it (relaunches are not visible), and the new reports.
 
-        A status says that a trial has ended only together with or after its last report. Of logs, those of ``grown``
+        A trial has an end status only with or after its last report. Of logs, those of ``grown``
         are read; None: all.
         """
         state, trials, checkpoints = self._state, self._state.trials, self._state.checkpoints
@@ -285,22 +285,22 @@ class Fleet:
                     break
             launcher = state.launches.take_launcher()
         if launcher is not None:
-            launcher.close(wait=not live)  # what does not die has been warned of
+            launcher.close(wait=not live)  # a warning has named processes that do not die
 
     def check(self) -> None:
-        """Checks what holds between two steps.
+        """Checks the invariants between two steps.
 
         Raises
         ------
         IllegalStateError
-            Something contradicts something else; the message has the story of the trial.
+            An invariant is broken; the message has the history of the trial.
         """
         self._state.check()
 
     # Stored with its tuner.
 
     def __getstate__(self) -> dict[str, Any]:
-        """State without processes: what a copy of the fleet in another process can know of."""
+        """State without processes, for a copy of the fleet in another process."""
         with self._state.lock:
             return store(self._parts)
 

@@ -1,4 +1,4 @@
-"""What the fleet tells the user: which trial failed, where its log is, what it waits for."""
+"""Messages of the fleet to the user: failed trials, their logs, and what trials wait for."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def ordered(num_devices: int) -> str:
 def tell_failure(
     trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retry | GiveUp, has_checkpoint: bool = True
 ) -> None:
-    """Says how a launch has ended and what is next: an error if the trial has failed, else a warning.
+    """Logs how a launch has ended and what happens next: an error if the trial has failed, else a warning.
 
     Parameters
     ----------
     trial, exit_, how, next_
-        What has ended, and how, and what is next.
+        The trial, its exit, and the next step.
     has_checkpoint
-        Whether a checkpoint is here from which the trial goes on.
+        Whether there is a checkpoint from which the trial continues.
     """
     log = trial.failed_log(exit_)
     rank = f" (rank {exit_.first_failed or 0} first)" if len(exit_.exit_codes) > 1 else ""
@@ -86,14 +86,14 @@ def warn_of_stall(trial: TrialProcesses, silent_s: float) -> None:
 def tell_beginning(
     trial: TrialProcesses, beginning: RelaunchStart, relaunches: Relaunches, record: Callable[..., None]
 ) -> None:
-    """Says where a relaunch has begun: an event if it does work again, and a warning once if that is the rule.
+    """Logs where a relaunch has begun: an event if it repeats work, and one warning if most relaunches do.
 
     Parameters
     ----------
     trial, beginning
-        What was launched again, and where it has begun.
+        The relaunched trial, and the level at which it has begun.
     relaunches
-        Those of all trials, to which this one is added.
+        The relaunches of all trials, to which this one is added.
     record
         Writes an event, given its name, the trial and entries.
     """
@@ -112,7 +112,7 @@ def tell_beginning(
 
 
 def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: float) -> None:
-    """Says which trials have waited long for devices, once for each."""
+    """Warns once about each trial that has waited long for devices."""
     for trial in waiting:
         if not trial.warned:
             trial.warned = True
@@ -127,7 +127,7 @@ def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: fl
 def warn_of_slow_start(
     late: Iterable[TrialProcesses], now: float, is_arriving: Callable[[int], bool], launcher: Launcher | None
 ) -> None:
-    """Says which of the trials that were ordered long ago have no processes yet, once for each.
+    """Warns once about each trial that was requested long ago and has no processes yet.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def warn_of_slow_start(
 
 
 def warn_of_survivors(live: Iterable[TrialProcesses], now: float) -> None:
-    """Says whose processes do not end, once for each trial."""
+    """Warns once about each trial whose processes do not end."""
     for trial in live:
         if not trial.warned:
             trial.warned = True

@@ -5,7 +5,7 @@ Each part knows only those before it:
 - :class:`FleetState`: devices, trials and launches, and the lock.
 - :class:`CrewControl`: launches and drains the processes of a trial.
 - :class:`ProcessChanges`: processes join and leave a trial while it trains.
-- :class:`Reconciler`: has these two do what is to be done next, so that every trial runs on what it wants.
+- :class:`Reconciler`: decides the next actions of these two, so that every trial runs on the requested devices.
 - :class:`DeviceChanges`: devices come and go. :class:`LauncherCallbacks`: what the launcher tells.
 """
 
@@ -43,7 +43,7 @@ class FleetParts:
 def compose(
     state: FleetState, make_spec: Callable[[TrialProcesses, tuple[str, ...]], LaunchSpec], resize_mode: ResizeMode
 ) -> FleetParts:
-    """Makes all other parts, and has the launcher tell them what happens."""
+    """Makes all other parts, and connects them to the launcher's callbacks."""
     crews = CrewControl(state, make_spec, resize_mode)
     changes = ProcessChanges(state, crews)
     reconciler = Reconciler(state, crews, changes)

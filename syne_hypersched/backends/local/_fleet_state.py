@@ -35,9 +35,9 @@ class FleetState:
     Parameters
     ----------
     pool, launches, events, checkpoints
-        The devices, the launches that live, the log of what happens, and what is done about checkpoints.
+        The devices, the live launches, the log of events, and the manager of checkpoints.
     policy
-        What to do about launches that fail.
+        How failed launches are handled.
     grace_s
         Seconds from SIGTERM to SIGKILL.
     shares
@@ -50,7 +50,7 @@ class FleetState:
     trials
         The records of the trials' processes, by trial.
     relaunches
-        How many launches have begun from the beginning again.
+        Number of relaunches that started from the beginning.
     num_orders
         Number of orders so far.
     validates
@@ -58,7 +58,7 @@ class FleetState:
     lock, changed
         Guards all of this; and is notified when a process has ended.
     fault
-        What has gone wrong in the launcher's thread: a fault of this package, which the tuner's thread raises.
+        An exception in the launcher's thread, which is a bug of this package; the tuner's thread raises it.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class FleetState:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.fault: IllegalStateError | None = None
-        #: Whether Ctrl-C or SIGTERM has left a step half done: what it lacks is done when everything is stopped.
+        #: Whether Ctrl-C or SIGTERM has interrupted a step; the rest is done when everything is stopped.
         self._is_interrupted = False
 
     @contextlib.contextmanager
@@ -103,7 +103,7 @@ class FleetState:
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
-        """The same in the launcher's thread, which has to go on: the tuner's raises what is wrong, when it looks."""
+        """The same in the launcher's thread; the tuner's thread raises an exception at its next poll."""
         try:
             with self.step():
                 yield
@@ -112,12 +112,12 @@ class FleetState:
             self.fault = self.fault or fault
 
     def check(self) -> None:
-        """Checks what holds between two steps.
+        """Checks the invariants between two steps.
 
         Raises
         ------
         IllegalStateError
-            Something contradicts something else; the message has the story of the trial.
+            An invariant is broken; the message has the history of the trial.
         """
         active, launches = self.trials.active, self.launches.trial_ids
         for trial in self.trials.values():
@@ -144,7 +144,7 @@ class FleetState:
         return self.trials[self.launches.trial_ids[handle]]
 
     def going(self, trial_id: int) -> list[str]:
-        """Devices that a trial holds and that are to go."""
+        """The leaving devices that a trial holds."""
         if not self.pool.num_retiring(trial_id):
             return []
         return [device for device in self.pool.held_by(trial_id) if not self.pool.is_present(device)]
@@ -154,7 +154,7 @@ class FleetState:
         self.events.write(event, trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, reason, **details)
 
     def read_reports(self, trial: TrialProcesses, to_the_end: bool = False) -> None:
-        """Takes a trial's new reports from its log, and records what they say of the launch."""
+        """Reads a trial's new reports from its log, and updates the record of the launch."""
         for report in trial.read(self.checkpoints.time_attr, to_the_end):
             if report.beginning is not None:
                 log.tell_beginning(trial, report.beginning, self.relaunches, self.record)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass
 class LaunchClock:
-    """When things happened to one trial, in seconds of the monotonic clock unless it is said otherwise."""
+    """Times of one trial, in seconds of the monotonic clock unless stated otherwise."""
 
     signal_time: float = 0.0
     """When the signal or order was given that the next launch answers."""
@@ -34,7 +34,7 @@ class LaunchClock:
     def begin_launch(self) -> None:
         """A launch was ordered."""
         self.answers_to = self.signal_time
-        self.heard_at = math.inf  # the server may have to import what it preloads first
+        self.heard_at = math.inf  # the server may have to import its preloaded modules first
 
     def hear(self) -> None:
         """The launch has begun or reported."""

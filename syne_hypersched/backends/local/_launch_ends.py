@@ -52,7 +52,7 @@ class LaunchEnds:
         state.checkpoints.publisher.notice(trial.trial_id)
 
     def _end(self, trial: TrialProcesses, exit_: LaunchExit, how: str, num_devices: int) -> None:
-        """A launch that nobody has ended is over: so is its trial, unless it is launched again."""
+        """Handles a launch that has ended by itself: its trial has ended, too, unless it is relaunched."""
         state, checkpoints = self._state, self._state.checkpoints
         if how == "failed" and state.shares.is_shared(num_devices) and is_out_of_memory(trial.last_words(exit_)):
             self._retry_alone(trial, exit_)
@@ -65,7 +65,7 @@ class LaunchEnds:
                 self._retry(trial, exit_, next_)
                 return
         elif not trial.failures.has_reported:
-            # A tuner takes a completed trial without a report for an error, and one that has stopped for none.
+            # A tuner treats a completed trial without a report as an error, but not a stopped one.
             how = Status.stopped if checkpoints.copies.explain(trial.trial_id) else Status.failed
             if how == Status.failed:
                 log.tell_silence(trial)
@@ -85,7 +85,7 @@ class LaunchEnds:
             trial.resize(retry.num_devices, self._state.next_order())
 
     def _retry_alone(self, trial: TrialProcesses, exit_: LaunchExit) -> None:
-        """A trial has run out of memory beside others: that is no failure of its own."""
+        """Handles a trial that ran out of memory beside others, which is not a failure of the trial."""
         shares = self._state.shares
         shares.set_alone(trial.trial_id)
         reason = "it ran out of memory on a GPU that it shares, and goes on alone on one"

@@ -1,4 +1,4 @@
-"""What is to be launched for a trial, as values: one process for each rank, with its environment, cores and logs."""
+"""The launch of a trial as values: one process for each rank, with its environment, cores and logs."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from syne_hypersched.launch import LaunchExit, identify
 
 
 class LauncherCallbacks:
-    """See the module. The methods are called as :class:`~syne_hypersched.launch.Launcher` says.
+    """See the module. :class:`~syne_hypersched.launch.Launcher` says when the methods are called.
 
     Parameters
     ----------
     state
         The state of the fleet.
     crews, changes, ends, reconciler
-        The parts of it that are to know.
+        The parts of the fleet that are notified.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LauncherCallbacks:
             self._state.checkpoints.hear(self._state.trial_of(handle), news)
 
     def on_left(self, handle: int, index: int) -> None:
-        """A process has exited while others of its launch go on."""
+        """Records that a process has exited while others of its launch go on."""
         with self._state.told():
             if self._changes.hear_left(handle, index):
                 self._reconciler.reconcile()

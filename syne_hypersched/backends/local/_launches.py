@@ -1,4 +1,4 @@
-"""The launches that live: whose each of them is, the launcher, and until when launches may begin."""
+"""The live launches, the trial of each, the launcher, and the time after which no launch begins."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Launches:
     Parameters
     ----------
     make_launcher
-        Makes the launcher, given :attr:`callbacks`; called when the first process is to be started.
+        Makes the launcher from :attr:`callbacks`; called before the first process is started.
 
     Attributes
     ----------
     callbacks
-        What the launcher calls, by the names of the arguments of ``make_launcher``.
+        The launcher's callbacks, by the argument names of ``make_launcher``.
     launcher
         The launcher; None before the first launch and after :meth:`take_launcher`.
     trial_ids

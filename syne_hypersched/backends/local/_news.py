@@ -1,4 +1,4 @@
-"""Waiting for news of trials: a report, the end of a launch, or the moment at which the tuning ends."""
+"""Waits for events of trials: a report, the end of a launch, or the end of the tuning."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from syne_hypersched.backends.shared.growth import GrowthWatch
 
 logger = logging.getLogger(__name__)
 
-#: A tuner is not kept waiting for longer, so that it looks at its stop criterion, and starts what failed again.
+#: Longest wait of a tuner, so that it checks its stop criterion and relaunches failed trials.
 MOST_S = 1.0
-#: Logs that grow wake the tuner not more often than this, and less and less often while they hold no reports.
+#: Shortest time between two wake-ups by growing logs. It becomes longer while the logs have no reports.
 LEAST_GAP_S, MOST_GAP_S = 0.01, 0.1
-#: Looking at hundreds of trials takes milliseconds. It is done less often then, so that it takes at most one in this
-#: many seconds of a core, as long as no report has to wait for more than this.
+#: Reading the logs of hundreds of trials takes milliseconds. They are then read less often: reading takes at most this
+#: share (1 in N) of a core, unless a report would wait longer than this.
 _IDLE_SHARE, _DEAR_GAP_S = 20, 0.03
-#: Without inotify the logs are looked at as often as this.
+#: Interval of reading the logs without inotify.
 _LOOK_S = 0.05
-#: All logs are read as often as this (s), whether they are known to have grown or not.
+#: Interval (s) at which all logs are read, even if they are not known to have grown.
 _ALL_S = 1.0
 
 
 class News:
-    """Has a thread wait until something has happened to a trial, without polling.
+    """Lets a thread wait for an event of a trial, without polling.
 
-    All methods are for the tuner's thread, but for :meth:`wake`. Survives pickling, without what it waits on.
+    Only the tuner's thread may call these methods, except for :meth:`wake`. Survives pickling, without what it waits
+    on.
     """
 
     def __init__(self) -> None:
@@ -41,10 +42,10 @@ class News:
         self._start()
 
     def _start(self) -> None:
-        #: The trials of the logs, and those whose logs are not watched, since they do not exist yet.
+        #: The trials of the logs, and the trials whose logs do not exist yet and so are not watched.
         self._trials: dict[Path, int] = {}
         self._unwatched: dict[int, Path] = {}
-        #: Trials whose logs have grown since :meth:`take_grown`; None: it may be any of them.
+        #: Trials whose logs have grown since :meth:`take_grown`; None if any log may have grown.
         self._grown: set[int] | None = None
         self._read_all_at = 0.0
         self._lock = threading.Lock()
@@ -56,13 +57,13 @@ class News:
         self._returned = 0.0
 
     def watch(self, trial_id: int, log: Path) -> None:
-        """A trial is to run, and reports in this file."""
+        """Begins to watch the log of a trial that will run."""
         self._logs[trial_id] = self._unwatched[trial_id] = log
         self._trials[log] = trial_id
-        self._open_growth()  # before trials take what instances the user may have
+        self._open_growth()  # before trials use up the user's inotify instances
 
     def leave(self, trial_id: int) -> None:
-        """A trial is not to run any more."""
+        """Ends watching the log of a trial."""
         log = self._logs.pop(trial_id, None)
         self._sizes.pop(trial_id, None)
         self._unwatched.pop(trial_id, None)
@@ -72,34 +73,34 @@ class News:
                 self._growth.leave(log)
 
     def take_grown(self) -> set[int] | None:
-        """Trials that may have printed something since the last call; None: any of them may have."""
+        """Trials that may have printed something since the last call; None if any trial may have."""
         now = time.monotonic()
         if self._growth is None:
             return None
         self._watch_logs()
         self._take()
         grown, self._grown = self._grown, set()
-        if now >= self._read_all_at:  # should anything ever go wrong, no report waits for long
+        if now >= self._read_all_at:  # a safety net: no report waits for long
             self._read_all_at = now + _ALL_S
             return None
         return grown
 
     def set_due(self, due: float) -> None:
-        """No wait lasts beyond this moment (monotonic seconds), at which the tuning ends."""
+        """Sets the end of the tuning (monotonic seconds), at which every wait ends."""
         self._due = due
 
     def fetched(self, num_reports: int, cost_s: float = 0.0) -> None:
-        """The logs were read, which took so much time of a core (s); ``num_reports`` reports were found."""
+        """Records that the logs were read: the CPU time (s), and the number of reports found."""
         self._gap_s = next_gap_s(self._gap_s, num_reports, cost_s)
 
     def wake(self) -> None:
-        """Something has happened that is in no log; called in any thread."""
+        """Wakes the tuner for an event that is in no log. Any thread may call it."""
         with self._lock:
             if self._bell is not None:
                 os.eventfd_write(self._bell, 1)
 
     def telling(self, tell: Callable[..., None]) -> Callable[..., None]:
-        """A function that does what ``tell`` does, and then ends a wait."""
+        """A function that calls ``tell``, and then ends a wait."""
 
         def told(*arguments: Any) -> None:
             tell(*arguments)
@@ -127,7 +128,7 @@ class News:
         self._returned = time.monotonic()
 
     def close(self) -> None:
-        """Gives file descriptors back; a later wait opens them again."""
+        """Closes file descriptors; a later wait opens them again."""
         with self._lock:
             if self._bell is not None:
                 os.close(self._bell)
@@ -178,13 +179,13 @@ class News:
             return self._bell
 
     def _watch_logs(self) -> bool:
-        """Watches the logs that are not watched yet; whether one of these, or one that cannot be, has grown."""
+        """Watches further logs; returns whether one of them, or a log that cannot be watched, has grown."""
         self._open_bell()
         growth = self._open_growth()
         if growth is None:
             return self._look()
         try:
-            # What was written before is read at once: nothing tells of it.
+            # Earlier lines are read at once, because inotify does not report them.
             new = [trial_id for trial_id, log in self._unwatched.items() if growth.watch(log)]
             for trial_id in [trial_id for trial_id, log in self._unwatched.items() if growth.is_watched(log)]:
                 del self._unwatched[trial_id]
@@ -217,7 +218,7 @@ class News:
         return has_grown
 
     def __getstate__(self) -> dict[str, Any]:
-        # Only what means something in another process; no trial runs there.
+        # Only state that is valid in another process; no trial runs there.
         return {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -236,11 +237,11 @@ def next_gap_s(gap_s: float, num_reports: int, cost_s: float) -> float:
     Parameters
     ----------
     gap_s
-        Those before the last look.
+        The seconds before the last reading.
     num_reports
-        Reports that it has found. What only prints must not have the tuner look all the time.
+        Reports found by the last reading. Output without reports must not keep the tuner busy.
     cost_s
-        What it has cost (seconds of a core).
+        CPU time of the last reading (s).
     """
     least_s = min(_DEAR_GAP_S, max(LEAST_GAP_S, _IDLE_SHARE * cost_s))
     return least_s if num_reports else min(MOST_GAP_S, max(least_s, 2 * gap_s))

@@ -1,4 +1,4 @@
-"""What a tuner notes of its scheduler, for a backend that the scheduler tells nothing."""
+"""Reads the scheduler's objective from the tuner's metadata, for schedulers that tell the backend nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from syne_hypersched._metadata import read_metadata, scheduler_arguments
 
 
 class NotedObjective(NamedTuple):
-    """By which entry of the reports trials are compared."""
+    """The entry of the reports by which trials are compared."""
 
     metric: str
     do_minimize: bool

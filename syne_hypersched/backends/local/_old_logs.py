@@ -1,4 +1,4 @@
-"""Logs and journal of an earlier run under the same name, which nobody must take for those of this one."""
+"""Renames logs and journal of an earlier run with the same name, so that they do not mix with those of this run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class OldLogs:
-    """Sets aside what lies where a new trial writes its logs, and says so once."""
+    """Renames old logs in the folder of a new trial, and warns once."""
 
     def __init__(self) -> None:
         self._has_warned = self._has_looked = False

@@ -165,5 +165,5 @@ def _open_folder(path: Path) -> int:
     status = os.fstat(fd)
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(fd)
-        raise PermissionError(f"{path} must belong to you, and be for nobody else (mode 0700)")
+        raise PermissionError(f"{path} must belong to you, and be closed to other users (mode 0700)")
     return fd

@@ -1,7 +1,7 @@
 """Trials on the nodes of a Ray cluster, whose number of devices can change while they run.
 
-``_backend.py`` is the backend, ``_launcher.py`` what its fleet starts trials with, ``_gateway.py`` the process beside
-the tuner that talks to Ray, and ``_agent.py`` runs on each node. Only the gateway imports Ray.
+``_backend.py`` is the backend. ``_launcher.py`` starts trials for its fleet. ``_gateway.py`` is the process beside the
+tuner that talks to Ray. ``_agent.py`` runs on each node. Only the gateway imports Ray.
 """
 
 from __future__ import annotations

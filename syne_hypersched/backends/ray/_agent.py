@@ -97,7 +97,7 @@ class NodeAgent:
         return pack({"carried_out": self._order_number})
 
     def ask(self, question: bytes) -> bytes:
-        """Answers a question about checkpoints on this node, or does what it says."""
+        """Answers a question about checkpoints on this node, or executes a command about them."""
         return self._files.answer(question)
 
     def read(self, question: bytes) -> bytes:
@@ -162,7 +162,7 @@ class NodeAgent:
             self._outbox.put({"event": "ports", "ports": self._ports.open(1)})
         try:
             self._launch_ranks(order, world)
-        except Exception as error:  # whatever it is, the tuner has to know
+        except Exception as error:  # the tuner must know of any error
             self._logs.finish(key)
             self._files.leave(key)
             why = str(error) or type(error).__name__
@@ -197,7 +197,7 @@ class NodeAgent:
         self._logs.add(key, paths, () if moved.log is None else ("0.out",))  # which the tuner removes
         if moved.checkpoints is not None and order.get("home") is not None:
             self._files.watch(key, moved.checkpoints["folder"])
-        with self._lock:  # what it tells of the launch waits until its key is known
+        with self._lock:  # messages about the launch wait until its key is known
             handle = self._launcher.launch(spec)
             self._keys[handle], self._handles[key] = key, handle
 
@@ -253,7 +253,7 @@ class NodeAgent:
         self._scratch.remove()
         self._files.remove()
         self._outbox.put({"event": "closed"})
-        self._closed.wait(self._lease_s)  # what is told last is asked for, and then this process is ended
+        self._closed.wait(self._lease_s)  # the last messages are collected, and then this process is ended
         os._exit(0)
 
     def _tell(self, messages: list[Message]) -> None:

@@ -25,12 +25,12 @@ def find_ray() -> None:
 
 
 def address_of(address: object) -> str:
-    """The address of a cluster as it was given.
+    """Checks the address of a cluster.
 
     Raises
     ------
     TypeError, ValueError
-        It is none to which the tuner can belong.
+        It is no address that the tuner can use.
     """
     found = checks.text("address", address)
     if "://" in found:
@@ -47,12 +47,12 @@ def address_of(address: object) -> str:
 
 
 def variables(env_vars: object) -> dict[str, str]:
-    """Environment variables as they were given.
+    """Checks environment variables.
 
     Raises
     ------
     TypeError
-        They are none.
+        They are not a dictionary of environment variables.
     """
     if not isinstance(env_vars, Mapping) or not all(
         isinstance(text, str) for item in env_vars.items() for text in item

@@ -1,7 +1,7 @@
-"""How many devices a cluster is asked for, and which nodes are handed back: decided on numbers alone.
+"""Decides how many devices to request from a cluster, and which nodes to release, on numbers alone.
 
-Trials that run and those that wait for devices tell how many can be used. A cluster is asked for this number, unless
-its nodes would come too late for the deadline. When fewer have been used for a while, whole nodes are handed back.
+Running and waiting trials determine how many devices can be used. This number is requested from the cluster, unless new
+nodes would arrive too late for the deadline. When fewer devices have been used for a while, whole nodes are released.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: Seconds for which nobody must have needed its devices before a node is handed back.
+#: Seconds for which a node's devices must have been unneeded before the node is released.
 IDLE_NODE_S = 60.0
 #: A node is worth asking for if the time left is this many times as long as nodes take to come.
 _WORTH = 2.0
@@ -29,7 +29,7 @@ class NodeUse:
 def devices_to_ask(
     num_nominal: int, num_present: int, num_wanted: int, left_s: float | None = None, start_s: float = 0.0
 ) -> int:
-    """How many devices the cluster is to have.
+    """The number of devices to request from the cluster.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ def devices_to_ask(
     num_present
         Devices that are there.
     num_wanted
-        Devices that trials can use, held ones among them.
+        Number of devices that trials can use, including held ones.
     left_s
-        Seconds until the deadline; None: there is none.
+        Seconds until the deadline; None without a deadline.
     start_s
-        Seconds that a node takes from being asked for until trials can use it, as far as that is known.
+        Seconds from the request for a node until trials can use it, as far as known.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def devices_to_ask(
 
 
 def nodes_to_hand_back(nodes: Mapping[str, NodeUse], num_wanted: int, may_move: bool = True) -> tuple[str, ...]:
-    """The nodes without which enough devices are left: first those with the fewest held devices, and the newest.
+    """The nodes that can be released: those with the fewest held devices first, then the newest.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def nodes_to_hand_back(nodes: Mapping[str, NodeUse], num_wanted: int, may_move: 
     num_wanted
         Devices that trials can use, held ones among them.
     may_move
-        Whether a node may go on which trials are, which then continue on other nodes.
+        Whether nodes with running trials may be released; the trials then continue on other nodes.
 
     Example
     -------
@@ -103,7 +103,7 @@ class ScaleOrder:
 
 @dataclass
 class Autoscaling:
-    """Remembers what was needed lately, and how long nodes take to come.
+    """Records the recent demand, and how long nodes take to arrive.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Autoscaling:
     def look(
         self, now: float, nodes: Mapping[str, NodeUse], num_wanted: int, left_s: float | None, may_move: bool = True
     ) -> ScaleOrder:
-        """What is to be done now.
+        """The next actions.
 
         Parameters
         ----------

@@ -224,10 +224,10 @@ class ElasticRayBackend(UrlBackend):
         super().copy_checkpoint(src_trial_id, tgt_trial_id)
 
     def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
-        """Goes on with the trials of a backend whose tuner has died.
+        """Continues the trials of a backend whose tuner has died.
 
-        The agents have waited for its processes on the nodes that are there. If a trial ran on a node that is not
-        there, its lease must end first: it may be cut off.
+        The agents have waited for its processes on the nodes that are there. If a trial ran on a node that is missing,
+        its lease must end first, because the node may only be disconnected.
         """
         nodes = self._running_cluster().nodes
         away = {node_of(device) for known in restored if known.is_lost for device in known.devices} - nodes.keys()
@@ -275,7 +275,7 @@ class ElasticRayBackend(UrlBackend):
         return DevicePool(names, [node_of(name) for name in names], num_devices=self._nominal or len(names))
 
     def _claim_devices(self) -> None:
-        """Checks, before the first trial, that all nodes see what trials need; an agent has reserved its devices."""
+        """Checks before the first trial that all nodes have what trials need; agents have reserved the devices."""
         cluster, script = self._running_cluster(), Path(self.entry_point)
         if cluster.is_checked:
             return
@@ -364,12 +364,12 @@ class ElasticRayBackend(UrlBackend):
         """The agents keep them reserved for this experiment: nothing is locked on this machine."""
 
     def _look_at_gpus(self) -> None:
-        """The GPUs of this machine are not those of the trials."""
+        """Trials do not use the GPUs of this machine."""
 
     def _start_clock(self) -> None:
         super()._start_clock()
         if self._cluster is not None:
-            self._cluster.let_through()  # what has happened to nodes before is told after the event "setup"
+            self._cluster.let_through()  # earlier events of nodes are written after the event "setup"
 
     def _make_launcher(self, **callbacks: Any) -> Any:
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])

@@ -29,10 +29,10 @@ class CheckpointPlace(Protocol):
         """An answer of its depot."""
 
     def read(self, copy: int, group: list[Piece]) -> Any:
-        """Begins to read; returns what :meth:`write` of another place takes."""
+        """Begins to read; returns the argument for :meth:`write` of another place."""
 
     def write(self, copy: int, group: list[Piece], data: Any) -> Any:
-        """Begins to write; returns what :meth:`wait` takes."""
+        """Begins to write; returns the argument for :meth:`wait`."""
 
     def wait(self, written: Any) -> None:
         """Waits until something is written."""
@@ -46,7 +46,7 @@ class TunersPlace:
     depot
         Its depot.
     fetch
-        Returns the bytes of what a node reads.
+        Returns the bytes that a node has read.
     """
 
     def __init__(self, depot: Depot, fetch: Callable[[Any], bytes]) -> None:
@@ -122,10 +122,10 @@ class Carrier:
             assert source is not None
             assert target is not None
             done = self._carry(copy, source, target)
-        except Exception as error:  # whatever it is, the tuner has to know
+        except Exception as error:  # the tuner must know of any error
             done = {"error": (str(error).strip() or type(error).__name__).splitlines()[-1]}
         for place in places:
-            with contextlib.suppress(Exception):  # a node may be gone, and with it what is to be ended
+            with contextlib.suppress(Exception):  # the node may be lost
                 if place is not None:
                     place.ask({"what": "end", "copy": copy.order["copy"]})
         with copy.lock:
@@ -178,7 +178,7 @@ class Carrier:
             target.wait(written.popleft())
 
     def _groups(self, sizes: dict[int, int], log_here: int, log_there: int) -> Iterator[list[Piece]]:
-        """The log first: what the checkpoints know of has been said in it."""
+        """The log first: the checkpoints may contain epochs that are reported in it."""
         for offset in range(log_here, log_there, CHUNK):
             yield [(LOG, offset, min(CHUNK, log_there - offset))]
         yield from pieces(sizes, CHUNK)

@@ -21,7 +21,7 @@ from syne_hypersched.backends.ray._probe import Probe
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two attempts to reach a cluster whose head is away, at first and at most.
+#: Seconds between two attempts to reach a cluster without a head, at first and at most.
 _RETRY_S, _MOST_RETRY_S = 1.0, 10.0
 
 
@@ -33,7 +33,7 @@ class Cluster:
     settings
         Settings of the gateway.
     log
-        Where the output of the gateway goes; None: nowhere.
+        File for the output of the gateway; None: it is dropped.
 
     Attributes
     ----------
@@ -93,16 +93,16 @@ class Cluster:
         Parameters
         ----------
         num_devices
-            Devices that are waited for; None: those of all nodes that the cluster has now.
+            Number of devices to wait for; None: the devices of all present nodes.
         timeout_s
-            How long they are waited for (s).
+            Seconds to wait for them.
 
         Raises
         ------
         ConnectionError
             The cluster cannot be reached.
         PermissionError
-            Everybody who can reach it may run code on it.
+            Anyone who can reach the cluster may run code on it.
         """
         try:
             self._start_gateway()
@@ -122,7 +122,7 @@ class Cluster:
                 for node in self.nodes.values():
                     node.is_in = node.is_ready
                 self._has_started = True
-        except BaseException:  # also if the user does not want to wait any longer: what has been reserved is given back
+        except BaseException:  # also after Ctrl-C: reserved devices are released
             self.close()
             raise
         return devices
@@ -151,7 +151,7 @@ class Cluster:
         self.send({"command": "node", "node": node, "order": order})
 
     def order_all(self, order: Message, stands: bool = False) -> None:
-        """Sends an order to all nodes; one that ``stands`` also to those that come later."""
+        """Sends an order to all nodes; an order that ``stands`` is also sent to later nodes."""
         if stands:
             self._standing[order["order"]] = order
         self.send({"command": "all", "order": order, "stands": stands})
@@ -212,7 +212,7 @@ class Cluster:
         return not_sharing
 
     def let_through(self) -> None:
-        """The tuning has begun: tells what has happened to nodes so far, and from here on at once."""
+        """Reports the events of nodes so far when the tuning begins, and later events at once."""
         while True:
             with self._changed:
                 held_back = self._held_back
@@ -284,7 +284,7 @@ class Cluster:
     def _handle(self, message: Message) -> None:
         try:
             self._handle_event(message)
-        except Exception as error:  # whatever a node sends, or goes wrong here, what comes next counts
+        except Exception as error:  # an invalid message or an error here must not stop later messages
             logger.error("A message of node %s cannot be used: %r", message.get("node", "?"), error, exc_info=True)
 
     def _handle_event(self, message: Message) -> None:

@@ -38,15 +38,15 @@ class Depot:
         self._asides: dict[int, str] = {}
 
     def answer(self, question: Message) -> Message:
-        """Answers a question, or does what it says.
+        """Answers a question, or executes a command.
 
-        ``has``: which generations are here. ``offer``: they are to be read from here. ``begin``, ``commit``: they are
-        to be written here, and put in place. ``end``: nothing more is read or written. ``forget``: they are removed.
+        ``has``: which generations are here. ``offer``: prepares to read them. ``begin``, ``commit``: prepares to write
+        them, and puts them in place. ``end``: ends reading and writing. ``forget``: removes them.
 
         Raises
         ------
         OSError, ValueError
-            It cannot be done.
+            The command fails.
         """
         what, copy = question["what"], question["copy"]
         if what == "has":
@@ -74,7 +74,8 @@ class Depot:
         log = None if question["log"] is None else checkpoints.parent / question["log"]
         with self._lock:
             self._departures[copy] = (departure, log)
-        # After the checkpoints: it says all that these know. If it is gone, they may be of a launch with another one.
+        # After the checkpoints: the log has the reports of all their epochs. If it is missing, they may belong to a
+        # launch with another log.
         size = 0 if log is None else log.stat().st_size
         return {"bill": departure.bill, "log": size}
 
@@ -105,12 +106,12 @@ class Depot:
         return folder / name
 
     def read(self, copy: int, pieces: Sequence[Sequence[int]]) -> bytes:
-        """Bytes of what was offered.
+        """Bytes of the offered files.
 
         Raises
         ------
         OSError
-            It was changed since, or is gone.
+            The file was changed or removed since.
         """
         departure, log = self._departures[copy]
         parts = []
@@ -123,14 +124,14 @@ class Depot:
         return b"".join(parts)
 
     def write(self, copy: int, pieces: Sequence[Sequence[int]], data: bytes) -> None:
-        """Writes bytes of what was begun.
+        """Writes bytes to the files that were begun.
 
         Raises
         ------
         OSError
-            There is no room, or the log is gone: somebody has read it to its end.
+            There is no room, or the log is missing because it was read to its end.
         ValueError
-            They are not what was to come.
+            The bytes are not the expected ones.
         """
         arrival, log = self._arrivals[copy]
         position = 0

@@ -1,4 +1,4 @@
-"""When a node's disk is too full for launches, and when copies of checkpoints are to go: decided on numbers alone."""
+"""Decides on numbers alone when a node's disk is too full for launches, and when copies of checkpoints are removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EVERY = 5
 
 
 class DiskWatch:
-    """What is to be told of a disk, given how much of it is free at each look.
+    """The messages about a disk, from its free space at each check.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""The process beside the tuner that talks to Ray: which nodes there are, one agent on each, messages to and fro.
+"""The process beside the tuner that talks to Ray: it watches the nodes, runs an agent on each, and passes on messages.
 
 It is a process of its own because Ray replaces handlers of signals, starts two dozen threads and ends the process a
-minute after the head of the cluster has died. The tuner outlives that, and starts another gateway. The messages of
-agents pass through as JSON; the tuner itself never unpickles what comes from another machine.
+minute after the head of the cluster has died. The tuner survives this, and starts another gateway. Messages of agents
+are passed on as JSON; the tuner itself never unpickles data from another machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from syne_hypersched.backends.ray._token import uses_token, with_open_hint, with
 
 #: Seconds that a connection to the head may take.
 _REACH_S = 10.0
-#: Seconds between two looks at the nodes of the cluster, and until a node whose agent has died gets another one.
+#: Seconds between two checks of the cluster's nodes, and until a node whose agent has died gets a new one.
 _PERIOD_S, _AGAIN_S = 0.5, 2.0
 #: That time doubles with each agent of the node that has never said hello, up to this one.
 _MOST_AGAIN_S = 60.0
@@ -49,7 +49,7 @@ class Gateway:
     link
         The connection to the tuner.
     settings
-        What the tuner wants: ``address``, ``resource``, ``num_devices`` (0: all), ``insecure`` and the settings of
+        The tuner's settings: ``address``, ``resource``, ``num_devices`` (0: all), ``insecure`` and the settings of
         agents; ``wanted``, if Ray's autoscaler is to be asked for this number of devices.
     """
 
@@ -78,10 +78,10 @@ class Gateway:
         self._asked: int | None = None
 
     def run(self) -> None:
-        """Connects, and works until the tuner is gone or says that it is done."""
+        """Connects, and works until the tuner dies or ends the gateway."""
         try:
             ray: Any = importlib.import_module("ray")
-        except Exception as error:  # whatever a broken installation raises
+        except Exception as error:  # a broken installation may raise anything
             text = f"Ray cannot be imported ({type(error).__name__}: {error})"
             self._link.send({"event": "failed", "kind": "import", "error": text})
             return
@@ -152,7 +152,7 @@ class Gateway:
         while not self._closing.is_set():
             try:
                 self._look(ray)
-            except Exception as error:  # the head is away; what runs goes on
+            except Exception as error:  # the head is away; running trials go on
                 print(f"cannot look at the cluster: {error}", file=sys.stderr, flush=True)
             self._closing.wait(_PERIOD_S)
 
@@ -308,7 +308,7 @@ def _resolved(address: str) -> str:
     Raises
     ------
     ConnectionError
-        It leads to none.
+        There is no such cluster.
     """
     try:  # private in all versions so far
         services: Any = importlib.import_module("ray._private.services")
@@ -378,7 +378,7 @@ def main(descriptor: int, parent: int) -> None:
     settings = link.receive()
     if settings is not None:
         Gateway(link, settings).run()
-    os._exit(0)  # whatever threads of Ray there are
+    os._exit(0)  # even if threads of Ray are left
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts the gateway, and compares what runs on the nodes with what runs here."""
+"""Starts the gateway, and compares the versions on the nodes with those here."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def refusal(failure: Message, address: str) -> Exception:
     Parameters
     ----------
     failure
-        What the gateway has told.
+        The gateway's message.
     address
-        The address that was given.
+        The address from the user.
     """
     if failure["kind"] == "insecure":
         return PermissionError(
-            f"the cluster must ask for a token, since whoever reaches {failure['error']} can run code on it: start it "
-            "with RAY_AUTH_MODE=token (docs/cluster.md), or use insecure=True on a network that is yours alone"
+            f"the cluster must require a token, since anyone who reaches {failure['error']} can run code on it: start "
+            "it with RAY_AUTH_MODE=token (docs/cluster.md), or use insecure=True on a network that is yours alone"
         )
     return ConnectionError(f"address must lead to a Ray cluster, but {address!r} does not: {failure['error']}")
 
@@ -82,11 +82,11 @@ def no_device(resource: str, timeout_s: float, reasons: Mapping[str, str]) -> Co
     Parameters
     ----------
     resource
-        What a device is.
+        Name of the resource that counts as a device.
     timeout_s
-        How long it was waited for (s).
+        Seconds waited.
     reasons
-        Why nodes cannot be used that have some.
+        Why nodes with devices cannot be used.
     """
     why = "".join(f"; node {name}: {reason}" for name, reason in list(reasons.items())[:3])
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""

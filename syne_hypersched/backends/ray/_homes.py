@@ -85,7 +85,7 @@ class Homes:
         raise AssertionError  # there is always a free number
 
     def clean(self) -> None:
-        """Removes what agents that have died have left, to which nobody writes any more."""
+        """Removes the files of dead agents, to which no process writes any more."""
         if self.root.is_dir():
             for folder in self.root.iterdir():
                 if is_dead(folder):

@@ -44,12 +44,12 @@ class _SpreadLaunch:
     exits: dict[int, LaunchExit] = field(default_factory=dict)
     first_failed: int | None = None
     is_ending: bool = False
-    """Whether no further part is to be started."""
+    """Whether no further part will be started."""
     logs: dict[str, BinaryIO] = field(default_factory=dict)
     is_gone: bool = False
     """Whether the node of rank 0 is lost."""
     was_lost: str = ""
-    """Why it begins from an older checkpoint, if none is shared."""
+    """Why it begins from an older checkpoint, without a shared folder."""
 
     @property
     def folder(self) -> str:
@@ -71,7 +71,7 @@ class ClusterLauncher:
     on_launched, on_exit, on_checkpoint
         As in :class:`~syne_hypersched.launch.Launcher`; called in the thread of the cluster.
     streams
-        Copies checkpoints to where a launch begins; None: they are in a shared folder.
+        Copies checkpoints to the nodes of a launch; None if they are in a shared folder.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class ClusterLauncher:
         self._lock = threading.Lock()
         self._ids = itertools.count()
         self._live: dict[int, _SpreadLaunch] = {}
-        #: Checkpoint folders that the last launch has left whole when it was drained; who ends by itself needs none.
+        #: Checkpoint folders that are complete after the last launch was drained; launches that end by themselves need
+        #: none.
         self._whole: set[str] = set()
         cluster.on_message = self._hear
 
@@ -311,7 +312,7 @@ class ClusterLauncher:
             self._whole.add(known.folder)
 
     def _write(self, live: _SpreadLaunch, message: Message) -> None:
-        """Appends what a rank has printed to its log on the tuner's disk."""
+        """Appends a rank's output to its log on the tuner's disk."""
         name = message["name"]
         try:
             file = live.logs.get(name)

@@ -14,7 +14,7 @@ import math
 
 #: Beyond lease and grace period, for the time that it takes to kill and reap processes.
 SLACK_S = 1.0
-#: Why a node is not there any more whose agent was told to end.
+#: Reason for the absence of a node whose agent was told to end.
 CLOSED = "it was closed"
 
 

@@ -1,4 +1,4 @@
-"""Sends what the ranks of a node print to the tuner, as soon as it is printed."""
+"""Sends the output of a node's ranks to the tuner at once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LogShipper:
         self._by_path: dict[Path, _Log] = {}
         #: Those that were not looked at yet.
         self._new: list[_Log] = []
-        #: Launches that have ended while there was no room for all that they have printed, and what is to be done then.
+        #: Launches that have ended before all their output could be sent, and the callback for the time after it.
         self._ending: dict[int, tuple[list[_Log], Callable[[], object]]] = {}
         self._num_rounds = 0
         self._growth: GrowthWatch | None = None
@@ -151,12 +151,12 @@ class LogShipper:
             self._send_in_turn(logs)
             self._end()
             if self._outbox.is_full:
-                os.eventfd_write(self._bell, 1)  # what stays in the files is sent later
+                os.eventfd_write(self._bell, 1)  # the rest of the files is sent later
                 all_at = 0.0
             self._closing.wait(_GAP_S)
 
     def _send_in_turn(self, logs: Sequence[_Log], by_force: bool = False) -> list[_Log]:
-        """Sends a piece of each log in turn, so that none waits for a long one; returns those that have no room."""
+        """Sends a piece of each log in turn, so that no log waits for a long one; returns the logs without room."""
         self._num_rounds += 1
         first = self._num_rounds % len(logs) if logs else 0
         left = [*logs[first:], *logs[:first]]

@@ -1,4 +1,4 @@
-"""Which nodes of a cluster get an agent, and what they are called: decided on facts alone. What is known of a node."""
+"""Decides on facts alone which nodes of a cluster get an agent, and their names. What is known of a node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What the cluster says of a node."""
+    """The cluster's data about a node."""
 
     node_id: str
     """Its identity, which no other node ever has."""
@@ -19,11 +19,11 @@ class NodeFacts:
     is_alive: bool
     """Whether the cluster takes it for alive."""
     num_devices: int
-    """Devices of the kind that trials use, without those that other jobs of the cluster hold."""
+    """Number of devices for trials, without those that other jobs of the cluster hold."""
     is_draining: bool = False
     """Whether it is to go soon."""
     may_grow: bool = False
-    """Whether another job may be about to give more devices back: an agent keeps to those that it has got."""
+    """Whether another job may soon release more devices: an agent keeps its number of devices."""
 
 
 @dataclass
@@ -37,11 +37,11 @@ class Node:
     ports: list[int] = field(default_factory=list)
     """Ports that are kept for rank 0 of launches on several nodes."""
     is_ready: bool = False
-    """Whether its server has imported what it preloads."""
+    """Whether its server has imported the preloaded modules."""
     ahead_s: float = 0.0
     """How far its clock is ahead of the tuner's (s)."""
     is_in: bool = False
-    """Whether it has been found to see what trials need, and its devices are in the pool."""
+    """Whether it has passed the check of what trials need, and its devices are in the pool."""
 
 
 def choose_nodes(
@@ -51,14 +51,14 @@ def choose_nodes(
     num_there: int,
     num_wanted: int | None = None,
 ) -> list[tuple[NodeFacts, int]]:
-    """Which nodes get an agent now, and how many devices it is to hold: the largest ones first, in a fixed order.
+    """The nodes that get an agent now, and the number of devices of each: the largest first, in a fixed order.
 
     Parameters
     ----------
     facts
         The nodes.
     occupied
-        Identities of those that have an agent.
+        Identities of the nodes with an agent.
     num_devices
         The nominal number of devices, at most which are used; 0: any number.
     num_there

@@ -65,7 +65,7 @@ class MemoryGuard:
                 self._ended = None
 
     def look(self) -> tuple[int, str] | None:
-        """Kills the ranks of the largest launch if memory is short; returns the launch and what to tell of it."""
+        """Kills the ranks of the largest launch if memory is short; returns the launch and the message about it."""
         used = used_memory()
         if used < self._most:
             return None
@@ -89,7 +89,7 @@ def used_memory(root: Path = Path("/")) -> float:
     Parameters
     ----------
     root
-        Folder with ``proc`` and with what is mounted.
+        Folder with ``proc`` and the mounted control groups.
     """
     groups = [used for folder in control_groups("memory", root) if (used := _used_of(folder)) is not None]
     return float(max([psutil.virtual_memory().percent / 100, *groups]))

@@ -22,12 +22,12 @@ def pack(message: Message) -> bytes:
 
 
 def unpack(data: object) -> Message:
-    """The message in some bytes.
+    """Decodes a message.
 
     Raises
     ------
     ValueError
-        It is none.
+        The bytes are no message.
     """
     if not isinstance(data, bytes):
         raise ValueError(f"a message must be bytes, but is a {type(data).__name__}")
@@ -70,7 +70,7 @@ class Link:
         return None if data is None else unpack(data)
 
     def end(self) -> None:
-        """Tells the other side that nothing more comes, and has :meth:`receive` return None soon."""
+        """Tells the other side that no message follows, so that :meth:`receive` soon returns None."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""An agent's part in checkpoints that are not in a shared folder: where they are, what is new, how full the disk is."""
+"""An agent's checkpoints outside a shared folder: their places, new ones, and the free space of the disk."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NodeFiles:
     # What the gateway asks.
 
     def answer(self, question: bytes) -> bytes:
-        """Answers a question about checkpoints, or does what it says; an error is an answer, too."""
+        """Answers a question about checkpoints, or executes a command; an error is an answer, too."""
         try:
             asked = unpack(question)
             answer = self._depot.answer(asked)
@@ -91,7 +91,7 @@ class NodeFiles:
     # Launches.
 
     def move(self, order: Message) -> Moved:
-        """What a launch order says, with the paths of this node in place of the tuner's."""
+        """A launch order with this node's paths in place of the tuner's."""
         if order.get("home") is None:
             return Moved(order["argv"], order["log"], order["checkpoints"])
         there, here = order["folder"], self._checkpoints_of(order)
@@ -110,7 +110,7 @@ class NodeFiles:
             self._watched[launch] = (Path(folder), max(GenerationStore(Path(folder)).numbers(), default=0))
 
     def leave(self, launch: int) -> list[Message]:
-        """A launch has ended; returns what is new of it."""
+        """Records the end of a launch; returns news about its checkpoints."""
         news = self._news(launch)
         with self._lock:
             self._watched.pop(launch, None)
@@ -147,7 +147,7 @@ class NodeFiles:
         return ""
 
     def look_at_disk(self) -> list[Message]:
-        """What is to be told of the room on the disk for checkpoints, if they are not in a shared folder."""
+        """The message about free space for checkpoints, if they are not in a shared folder."""
         if not self.is_streaming:
             return []
         root, total_mb = self.homes.root, float("inf")
@@ -158,5 +158,5 @@ class NodeFiles:
         return [] if told is None else [{"event": "disk", "folder": str(root), **told}]
 
     def remove(self) -> None:
-        """Removes everything: what is needed is elsewhere."""
+        """Removes everything: needed files exist elsewhere."""
         self.homes.remove()

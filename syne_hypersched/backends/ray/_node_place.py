@@ -1,4 +1,4 @@
-"""A node as a place of checkpoints: what one node reads goes to another one through Ray, not through this process."""
+"""A node as a place of checkpoints: data go from node to node through Ray, not through this process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NodePlace:
         return self._method("read").remote(pack({"copy": copy, "pieces": group}))
 
     def write(self, copy: int, group: list[Piece], data: Any) -> Any:
-        """Begins to write bytes, or what a reference of another node refers to."""
+        """Begins to write bytes, or the object of another node's reference."""
         return self._method("write").remote(pack({"copy": copy, "pieces": group}), data)
 
     def wait(self, written: Any) -> None:

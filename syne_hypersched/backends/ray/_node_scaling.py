@@ -16,7 +16,7 @@ from syne_hypersched.backends.ray._parts import node_of
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is needed.
+#: Seconds between two checks of the demand.
 _PERIOD_S = 0.5
 
 
@@ -46,7 +46,7 @@ class AutoscalingBackend(ElasticLocalBackend):
         return found
 
     def _begin_scaling(self, settings: Message) -> Message:
-        """The settings of a gateway, which is to ask for all devices at first."""
+        """The settings of a gateway that requests all devices at first."""
         if self._nominal is None:
             raise ValueError("num_devices must be given with autoscale=True, as the largest number of devices to use")
         self._autoscaling, self._asked = Autoscaling(self._nominal), {**settings, "wanted": self._nominal}

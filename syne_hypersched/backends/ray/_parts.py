@@ -12,7 +12,7 @@ from syne_hypersched.launch import LaunchExit, LaunchSpec, RankSpec
 
 @dataclass(frozen=True)
 class ClusterSpec(LaunchSpec):
-    """A launch whose ranks have logs on the tuner's disk, and no environments yet: each node makes those of its own.
+    """A launch whose ranks have logs on the tuner's disk; each node makes the environments of its ranks.
 
     Attributes
     ----------
@@ -46,12 +46,12 @@ def node_of(device: str) -> str:
 
 
 def parts_of(devices: Sequence[str], per_device: bool) -> tuple[NodePart, ...]:
-    """The parts of a launch: the node with the most devices first, which gets rank 0, and equal ones as they come.
+    """The parts of a launch. The node with the most devices is first and gets rank 0; equal nodes keep their order.
 
     Raises
     ------
     ValueError
-        One process is to see devices of several nodes.
+        One process would need devices of several nodes.
     """
     by_node: dict[str, list[str]] = {}
     for device in devices:
@@ -74,9 +74,9 @@ def merged(parts: Sequence[NodePart], exits: Mapping[int, LaunchExit], first: in
     parts
         All of its parts.
     exits
-        How those parts have ended that were started, by their positions.
+        Exits of the started parts, by position.
     first
-        Position of the part that has failed first by itself; None: none has. The others were ended because of that.
+        Position of the part that failed first by itself; None if no part did. The others were ended because of it.
         If a node is lost, it is no failure: ranks elsewhere fail when those of that node do not answer any more, long
         before the loss is known.
     """

@@ -1,4 +1,4 @@
-"""Ports of a node for rank 0 of launches on several nodes, which nobody else takes before they are used."""
+"""Reserves ports of a node for rank 0 of launches on several nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a node sees what trials need: the tuner asks with a probe, and the node's agent answers it."""
+"""Checks whether a node has what trials need: the tuner sends a probe, and the node's agent answers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Probe:
     Parameters
     ----------
     folder
-        The folder that is to be shared, which is made; None: none is.
+        The folder that should be shared, which is made; None without one.
     script
-        The script that has to be on all nodes.
+        The script, which must exist on all nodes.
     modules
-        Files beside it that have to be there as well.
+        Files beside it, which must exist as well.
 
     Attributes
     ----------
     order
-        What agents are asked.
+        The question to agents.
     """
 
     def __init__(self, folder: Path | None, script: Path, modules: Sequence[Path] = ()) -> None:
@@ -40,7 +40,7 @@ class Probe:
             folder.mkdir(parents=True, exist_ok=True)
             place = Path(tempfile.mkdtemp(prefix=".probe-", dir=folder))
             (place / "token").write_text(token)
-            # A node that comes later looks for the same file: it is there as long as the probe is.
+            # A later node looks for the same file, which exists as long as the probe.
             weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         self.order: Message = {
             "order": "probe", "probe": token, "folder": None if place is None else str(place), "token": token,
@@ -97,7 +97,7 @@ def answer(order: Message, search_path: str = "") -> Message:
 
 
 def _why_not_script(script: Path, sha256: str, modules: dict[str, str], search_path: str) -> str:
-    """Why the script would not run here as it does at the tuner; empty if it would, as far as is known."""
+    """Why the script would not run here as at the tuner; empty if no reason is known."""
     try:
         if _digest(script) != sha256:
             return f"its {script} is another one than the tuner's"

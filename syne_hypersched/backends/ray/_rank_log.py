@@ -1,7 +1,7 @@
-"""The standard output of rank 0 on the way to the tuner: it lies in the shared folder, so that no report is ever lost.
+"""The standard output of rank 0 on its way to the tuner: a file in the shared folder, so that no report is lost.
 
-The agent sends it while it grows. If the agent, its node or the tuner dies, the rest is read from the file. A
-checkpoint can thus never know of an epoch whose report is gone.
+The agent sends it while it grows. If the agent, its node or the tuner dies, the rest is read from the file. So a
+checkpoint can never contain an epoch whose report is lost.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def rank_log(folder: Path, launch: int, log: Path) -> Path:
 
 
 def append_rest(printed: Path, log: Path) -> int:
-    """Appends to the tuner's copy what rank 0 has printed and nobody has sent, and removes the file.
+    """Appends rank 0's unsent output to the tuner's copy, and removes the file.
 
     Parameters
     ----------
     printed
-        A file of :func:`rank_log`, to which nobody writes any more; it need not exist.
+        A file of :func:`rank_log`, to which no process writes any more; it need not exist.
     log
         The tuner's copy.
 
@@ -69,7 +69,7 @@ def left_behind(folder: Path) -> list[Path]:
 
 
 def end_line(log: Path) -> None:
-    """Ends the last line of a log, which may have been cut off: what the next launch prints is no part of it."""
+    """Ends the last line of a log, which may be incomplete, so that the next launch's output begins a new line."""
     with contextlib.suppress(FileNotFoundError), open(log, "r+b") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)

@@ -33,14 +33,14 @@ class World:
 
 
 def node_environment(environment: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment that trials of a node inherit: that of the node's Ray worker, without what is Ray's.
+    """The environment that trials of a node inherit: the environment of the node's Ray worker, without Ray's variables.
 
     Parameters
     ----------
     environment
-        That of the worker. It holds the token of the cluster.
+        The worker's environment, which contains the cluster's token.
     variables
-        Those that the user sets for trials, which may name Ray's.
+        The user's variables for trials, which may include Ray's.
     """
     kept = {name: value for name, value in environment.items() if not name.startswith("RAY_") and name not in _OF_RAY}
     return {**kept, **variables}
@@ -59,7 +59,7 @@ def environments(
     Parameters
     ----------
     devices, held
-        The devices of the node, and those of them that the launch holds.
+        The devices of the node, and the ones that the launch holds.
     per_device
         Whether each device has a rank.
     world

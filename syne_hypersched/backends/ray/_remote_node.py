@@ -1,4 +1,4 @@
-"""The gateway's side of one node: asks its agent for news, hands it orders, and notices when it is silent or dead."""
+"""The gateway's view of one node: polls its agent, sends it orders, and detects that it is silent or dead."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 from syne_hypersched.backends.ray._lease import CLOSED, Fence
 from syne_hypersched.backends.ray._messages import Message, pack, unpack
 
-#: Seconds that an agent may take until it says hello: its devices may be in use by another job.
+#: Seconds that an agent may take to start: another job may use its devices.
 _HELLO_S = 600.0
 #: Seconds that a question may take before that.
 _PATIENCE_S = 20.0
 #: Seconds between two attempts to reach an agent whose connection is broken.
 _RETRY_S = 0.1
-#: Answers whose clocks are compared with ours, and a difference that is told (s).
+#: Number of answers whose clocks are compared, and the difference (s) that is reported.
 _NUM_CLOCKS, _CLOCK_S = 32, 0.1
 #: Orders with moments, which are told as durations: the clocks of two machines have nothing in common.
 _MOMENTS = {"drain_at": "drain_in_s", "kill_at": "kill_in_s"}
@@ -35,7 +35,7 @@ class Dead(Exception):
 
 
 class Faulty(Exception):
-    """The agent is there, and has raised an error that nobody has expected."""
+    """The agent is alive, and has raised an unexpected error."""
 
 
 class RemoteNode:
@@ -125,7 +125,7 @@ class RemoteNode:
                 reason = f"its agent has failed ({error})"
                 break
             except ValueError as error:
-                reason = f"it has sent what is no message ({error})"
+                reason = f"it has sent an invalid message ({error})"
                 break
             now = time.monotonic()
             if fence is None:
@@ -139,7 +139,7 @@ class RemoteNode:
                 if number > acknowledged:
                     acknowledged = number
                     closed = closed or message["event"] == "closed"
-                    # Its clock says how long ago that was, ours when.
+                    # The agent's clock tells how long ago this was, our clock when.
                     self._tell(
                         {"event": "told", "node": self.name, "at": now - (answer["now"] - moment), "message": message}
                     )
@@ -183,7 +183,7 @@ class RemoteNode:
                     self._is_over.wait(_RETRY_S)
                 except Dead:
                     return  # the other thread finds out as well
-                except Faulty as error:  # what it was ordered is not done: it is given up, and gets another agent
+                except Faulty as error:  # its orders were not executed: the agent is given up and replaced
                     self._reason = f"its agent has failed ({error})"
                     self._is_over.set()
 

@@ -1,4 +1,4 @@
-"""The folder of an agent on its node's own disk, and what an agent that has died has left running."""
+"""The folder of an agent on its node's own disk, and the processes that a dead agent has left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syne_hypersched.launch import identify, is_here, is_same
 
-#: In a folder, says which process it belongs to.
+#: File in a folder that names its process.
 OWNER = "owner.json"
 _PAUSE_S = 0.02
 
@@ -65,7 +65,7 @@ def is_dead(folder: Path) -> bool:
         owner = json.loads((folder / OWNER).read_text())
         ((pid, started),) = zip(owner["pids"], owner["start_ticks"], strict=True)
     except (OSError, ValueError, KeyError, TypeError):
-        return False  # it is being made, or is none of ours
+        return False  # it is being made, or does not belong to us
     return is_here(owner) and not is_same(pid, started)
 
 

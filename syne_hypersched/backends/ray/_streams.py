@@ -68,7 +68,7 @@ class CheckpointStreams:
     send
         Sends a command to the gateway.
     on_settled
-        Called with the trial when something of it is on the tuner's disk.
+        Called with the trial when checkpoints have arrived on the tuner's disk.
     """
 
     def __init__(self, send: Callable[[Message], object], on_settled: Callable[[str], object]) -> None:
@@ -95,7 +95,7 @@ class CheckpointStreams:
     def prepare(
         self, folder: str, nodes: Sequence[str], log: str, is_ready: Callable[[str], object], begins: bool = True
     ) -> str | None:
-        """A launch is to begin as soon as the newest checkpoints of its trial are on its nodes.
+        """Begins a launch as soon as the newest checkpoints of its trial are on its nodes.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class CheckpointStreams:
             self._wake()
 
     def spare(self, node: str) -> None:
-        """The disk of a node is short: removes what is on the tuner's disk as well, and not needed there now."""
+        """Removes checkpoints from a node's disk that are also on the tuner's and are not needed on the node."""
         with self._changed:
             for trial in self._known.spare(node):
                 self._order(_OrderedCopy(trial, node, node, False), what="forget")
@@ -230,7 +230,7 @@ class CheckpointStreams:
     def fetch(self, folder: str, timeout_s: float) -> bool:
         """Waits until the newest checkpoints of a trial are on the tuner's disk; returns whether they are.
 
-        While it trains these are what its node has now, whether that was told or not.
+        For a running trial, these are all checkpoints on its node now, reported or not.
         """
         now = time.monotonic()
         give_up_at, first_by = now + timeout_s, now + min(timeout_s, _FIRST_S)
@@ -247,7 +247,7 @@ class CheckpointStreams:
                     return self._known.is_safe(trial)
                 self._changed.wait_for(lambda: self._known.is_safe(trial) or not self._known.trains(trial), _LOOK_S)
                 if self._known.is_safe(trial) and self._known.trains(trial):
-                    return True  # one that was told of has come meanwhile
+                    return True  # a reported one has arrived in the meantime
             return self._changed.wait_for(
                 lambda: self._known.is_settled(trial), max(0.0, give_up_at - time.monotonic())
             )
@@ -298,7 +298,7 @@ class CheckpointStreams:
                 call()
 
     def _order_all(self) -> float | None:
-        """Orders what can be ordered now; returns after how many seconds there may be more, None: after news."""
+        """Sends all possible orders; returns the seconds until the next ones, None if they depend on news."""
         soonest: list[float] = []
         for trial, beginning in list(self._beginnings.items()):
             soonest += self._order_beginning(trial, beginning)
@@ -316,10 +316,10 @@ class CheckpointStreams:
 
     def _order_beginning(self, trial: str, beginning: _PendingLaunch) -> list[float]:
         source = self._known.node(trial)
-        if source != beginning.source:  # its node was lost: what has come from there may be newer than what there is
+        if source != beginning.source:  # its node was lost: data from there may be newer than the present ones
             beginning.source, beginning.there = source, set()
         if source == TUNER and self._is_copied(trial, TUNER):
-            return []  # what was given up is being put in place
+            return []  # the abandoned copy is being put in place
         soonest = []
         for node in beginning.nodes:
             if node == source or node in beginning.there or self._is_copied(trial, node):

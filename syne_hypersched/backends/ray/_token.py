@@ -12,7 +12,7 @@ def uses_token(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def with_token_hint(error: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Adds to the error of a connection that fails, although something answers, what a token may have to do with it."""
+    """Extends the error of a failed connection by a hint about tokens, if the address answers."""
     if uses_token(environment):
         hint = "if it asks for a token, it must be the one of this process (RAY_AUTH_TOKEN, or ~/.ray/auth_token)"
     else:

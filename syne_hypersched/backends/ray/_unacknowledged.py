@@ -10,7 +10,7 @@ from syne_hypersched.backends.ray._messages import Message
 
 #: Between two answers that bring nothing but logs there is at least this time (s): many lines travel together.
 GAP_S = 0.01
-#: Size of the logs in one answer (bytes), and of those that may wait for their acknowledgement.
+#: Bytes of logs in one answer, and bytes that may wait for acknowledgement.
 _BATCH_BYTES, _MOST_BYTES = 1 << 20, 1 << 22
 
 

@@ -26,14 +26,14 @@ class UrlBackend(AutoscalingBackend):
     _mirror: UrlMirror | None = None
 
     def start_trial(self, config: dict[str, Any], checkpoint_trial_id: int | None = None) -> Any:
-        """Starts a new trial; what an earlier experiment of the same name has left behind the URL is removed."""
+        """Starts a new trial; removes files of an earlier experiment with the same name at the URL."""
         mirror = self._get_mirror()
         if mirror is not None:
             mirror.remove(str(self.new_trial_id()))
         return super().start_trial(config, checkpoint_trial_id)
 
     def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
-        """Goes on with the trials of a backend whose tuner has died; checkpoints missing here come from the URL."""
+        """Continues the trials of a backend whose tuner has died; checkpoints missing here are read from the URL."""
         mirror = self._get_mirror()
         for known in restored if mirror is not None else ():
             trial_id, folder = known.trial.trial_id, Path(self.checkpoint_trial_path(known.trial.trial_id))
@@ -50,7 +50,7 @@ class UrlBackend(AutoscalingBackend):
         super().restore(restored, elapsed_s, is_set_up)
 
     def _get_mirror(self) -> UrlMirror | None:
-        """What writes behind the URL; None: there is none."""
+        """The writer for the URL; None without a URL."""
         if self._url is not None and self._mirror is None:
             store = UrlStore(self._url, Path(self.local_path).name)
             self._mirror = UrlMirror(store, lambda trial: Path(self.checkpoint_trial_path(int(trial))))

@@ -1,4 +1,4 @@
-"""Keeps what is behind a URL up to date with the checkpoints on the tuner's disk, in threads of its own.
+"""Copies the checkpoints on the tuner's disk to a URL, in its own threads.
 
 A trial never waits for it. An error concerns the trial whose checkpoints could not be written: the attempt is repeated,
 while the others go on.
@@ -30,7 +30,7 @@ _ASIDE = ".uploading"
 
 
 class DueWork:
-    """What is to be done for which trial, and when: plain bookkeeping, to which a caller tells the time (s)."""
+    """The pending actions of each trial, and their times: plain bookkeeping; callers pass the time (s)."""
 
     def __init__(self) -> None:
         self._due: dict[str, tuple[str, ...]] = {}
@@ -44,12 +44,12 @@ class DueWork:
         self._due[trial] = due if PUT in due else (*due, PUT)
 
     def remove(self, trial: str) -> None:
-        """A trial has none any more."""
+        """Forgets a trial without checkpoints."""
         self._due[trial] = (REMOVE,)
         self._not_before.pop(trial, None)
 
     def take(self, now: float) -> tuple[str, str] | None:
-        """What is to be done now, as trial and action; None: nothing."""
+        """The next trial and action; None if nothing is due."""
         for trial, due in self._due.items():
             if trial not in self._busy and self._not_before.get(trial, now) <= now:
                 self._busy[trial] = due[0]
@@ -66,7 +66,7 @@ class DueWork:
         self._not_before.pop(trial, None)
 
     def fail(self, trial: str, now: float) -> int:
-        """It has failed, and is to be done again unless something later replaces it; returns how often so far."""
+        """Schedules a failed action again, unless a later one replaces it; returns the number of failures so far."""
         what, due = self._busy.pop(trial), self._due.get(trial, ())
         if REMOVE not in due:
             self._due[trial] = (what, *(each for each in due if each != what))
@@ -84,7 +84,7 @@ class DueWork:
         self._not_before.clear()
 
     def wait_s(self, now: float) -> float | None:
-        """Seconds until there is something to do; None: only news bring something."""
+        """Seconds until the next action; None if nothing is scheduled."""
         moments = [self._not_before.get(trial, now) - now for trial in self._due if trial not in self._busy]
         return max(0.0, min(moments)) if moments else None
 
@@ -120,7 +120,7 @@ class UrlMirror:
             self._wake()
 
     def remove(self, trial: str) -> None:
-        """The checkpoints of a trial are gone, and are to go behind the URL as well."""
+        """Removes the checkpoints of a trial at the URL, after they were removed here."""
         with self._changed:
             self._work.remove(trial)
             self._wake()
@@ -174,7 +174,7 @@ class UrlMirror:
             else:
                 checkpoints = self._folder_of(trial)
                 self._store.put(trial, checkpoints, checkpoints.with_name(_ASIDE))
-        except Exception as error:  # whatever it is, other trials go on
+        except Exception as error:  # an error of any kind must not stop other trials
             return error
         return None
 

@@ -1,7 +1,7 @@
-"""Checkpoints of trials behind a URL: in a bucket, or wherever else ``fsspec`` can write.
+"""Checkpoints of trials at a URL: in a bucket, or any other place that ``fsspec`` can write to.
 
 A store of objects has no rename. So each generation is a folder of its own, a *parcel*, whose description is written
-last: one without it is not whole, and nobody reads it. The same holds for the *state* of a trial, which names the
+last: a parcel without it is incomplete and is not read. The same holds for the *state* of a trial, which names the
 generations that it had at a moment, and is replaced only when the next one is there::
 
     URL/EXPERIMENT/TRIAL/generations/DIGEST/0, 1, ...   parcel.json
@@ -53,7 +53,7 @@ class UrlStore:
             import fsspec
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
-        except Exception as error:  # whatever a file system raises that is not installed, or not set up
+        except Exception as error:  # a file system that is not installed or set up may raise anything
             raise ValueError(
                 f"checkpoint_path must be a folder, or a URL that fsspec can write to, but got {url!r}: {error}"
             ) from None
@@ -79,7 +79,7 @@ class UrlStore:
                 raise OSError(f"what is written to {self.url} is not what is read there")
 
     def put(self, trial: str, checkpoints: Path, aside: Path) -> int:
-        """Writes what is new of a trial, and removes what it has no more; returns the number of bytes written.
+        """Writes a trial's new checkpoints, and removes old ones; returns the number of bytes written.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class UrlStore:
         Raises
         ------
         OSError
-            It cannot be written, or has changed meanwhile. What was there before is there still.
+            The checkpoints cannot be written, or have changed meanwhile. The earlier ones are still there.
         """
         with _as_os_error():
             found = self._find(trial)
@@ -127,7 +127,7 @@ class UrlStore:
         self._write(f"{state}/{_STATE}", json.dumps(kept).encode())
         self._written[trial] = described
         named = tuple(f"{base}/generations/{_digest_of(g['identity'])}/" for g in generations)
-        # The descriptions first: what is half removed is not whole.
+        # The descriptions first, so that a half removed parcel counts as incomplete.
         for path in sorted(found, key=lambda path: not path.endswith((_PARCEL, _STATE))):
             if not path.startswith(named):
                 with contextlib.suppress(FileNotFoundError):
@@ -219,7 +219,7 @@ class UrlStore:
     def _find(self, trial: str) -> set[str]:
         """Paths of all objects of a trial."""
         base = f"{self._root}/{trial}"
-        self._fs.invalidate_cache()  # else what others have written is not seen
+        self._fs.invalidate_cache()  # otherwise files of other writers would not be seen
         try:
             return set(self._fs.find(base))
         except FileNotFoundError:
@@ -248,7 +248,7 @@ def _digest_of(name: str) -> str:
 
 @contextlib.contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Errors of whatever file system there is, as ``OSError``."""
+    """Turns errors of any file system into ``OSError``."""
     try:
         yield
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
-"""Where the newest checkpoints of each trial are if nodes share no folder, and what is copied next: pure bookkeeping.
+"""Tracks the newest checkpoints of each trial without a shared folder, and the next copies: pure bookkeeping.
 
-A trial's checkpoints are made on the node of its rank 0. Each one that is whole is copied to the tuner's disk, so that
-no checkpoint is lost with a node. A launch begins from the newest one, wherever it is; if its node is lost before it
-was copied, from the newest one on the tuner's disk.
+A trial's checkpoints are made on the node of its rank 0. Each complete checkpoint is copied to the tuner's disk, so
+that no checkpoint is lost with a node. A launch begins from the newest one, wherever it is; if its node is lost before
+it was copied, from the newest one on the tuner's disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class _Trial:
     node: str = TUNER
     """Where its newest checkpoints are."""
     trains: bool = False
-    """Whether a launch of it runs there."""
+    """Whether a launch of the trial runs there."""
     is_due: bool = False
     """Whether something there is not on the tuner's disk."""
     taken: int = 0
@@ -50,7 +50,7 @@ class Whereabouts:
         return self._trials.get(trial, _Trial()).node
 
     def trains(self, trial: str) -> bool:
-        """Whether a launch of it runs."""
+        """Whether a launch of the trial runs."""
         return self._trials.get(trial, _Trial()).trains
 
     def is_settled(self, trial: str) -> bool:
@@ -58,12 +58,12 @@ class Whereabouts:
         return not self._trials.get(trial, _Trial()).is_due
 
     def begin(self, trial: str, node: str) -> str:
-        """A launch begins on a node, where the newest checkpoints are now.
+        """Records that a launch begins on a node, which then has the newest checkpoints.
 
         Returns
         -------
         str
-            What was lost since the last one began; empty if nothing was, as far as is known.
+            What was lost since the last launch began; empty if nothing is known to be lost.
         """
         found = self._of(trial)
         lost_on, found.lost_on = found.lost_on, None
@@ -85,7 +85,7 @@ class Whereabouts:
         found.is_due = found.node != TUNER and found.taken > found.safe
 
     def ask(self, trial: str) -> None:
-        """What is on its node is due, also what the node has not told of yet."""
+        """Marks all checkpoints on the trial's node as due, reported or not."""
         found = self._of(trial)
         found.is_due = found.node != TUNER
 
@@ -114,21 +114,21 @@ class Whereabouts:
         found.node, found.is_due = TUNER, False
 
     def copied(self, trial: str, node: str, newest: int | None, with_live: bool) -> None:
-        """What was on a node is on the tuner's disk: all of it ``with_live``, else its generations."""
+        """Records that a node's checkpoints are on the tuner's disk: all ``with_live``, else the generations."""
         found = self._of(trial)
         found.safe = max(found.safe, newest or 0)
         if found.node == node:
             found.is_due = found.taken > found.safe if found.trains else not with_live
 
     def due(self, under_way: Collection[str]) -> list[tuple[str, str, bool]]:
-        """Copies to the tuner's disk that are due: trial, node, and whether the folder itself is to be copied as well.
+        """Due copies to the tuner's disk: trial, node, and whether to copy the folder itself as well.
 
-        Trials at rest come first: what is copied of others is soon followed by more.
+        Trials at rest come first: running trials soon have newer checkpoints.
 
         Parameters
         ----------
         under_way
-            Trials of which something is being copied there.
+            Trials with a copy to there in progress.
         """
         found = [(trial, known) for trial, known in self._trials.items() if known.is_due and trial not in under_way]
         return [(trial, k.node, not k.trains) for trial, k in sorted(found, key=lambda item: item[1].trains)]
@@ -138,7 +138,7 @@ class Whereabouts:
         self._of(trial).is_due = False
 
     def spare(self, node: str) -> list[str]:
-        """Trials at rest whose checkpoints on a node are on the tuner's disk as well; they are taken from there now."""
+        """Trials at rest whose checkpoints on a node are also on the tuner's disk, from which they are read now."""
         found = [trial for trial, k in self._trials.items() if k.node == node and not (k.trains or k.is_due)]
         for trial in found:
             self._trials[trial].node = TUNER

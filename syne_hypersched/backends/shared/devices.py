@@ -1,9 +1,9 @@
 """Which trial holds which device, for all elastic backends: devices are acquired and released here and nowhere else.
 
-Devices may come and go while trials run. A device *joins*; it *retires*, with notice: its trial is drained, and once it
-is released it is gone; or it is *lost*: it is gone already, and what ran on it is killed or taken as dead. Those that
-are there and are not to go are *present*: at most the nominal number, which never changes and for which schedulers are
-made.
+Devices may come and go while trials run. A device *joins*. It *retires* with notice: its trial is drained, and the
+device leaves when it is released. Or it is *lost* without notice: its processes are killed or counted as dead. Devices
+that are in the pool and will stay are *present*. Their number never exceeds the nominal number, which is constant and
+known to schedulers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DevicePool:
     Parameters
     ----------
     devices
-        Names of the devices that are there, each once: what ``CUDA_VISIBLE_DEVICES`` would list, or names of CPU slots.
+        Names of the devices, each once: entries of ``CUDA_VISIBLE_DEVICES``, or names of CPU slots.
     nodes
         The node of each of them; by default all are of one node, which is called ``""``.
     num_devices
@@ -61,12 +61,12 @@ class DevicePool:
         self._times_given: list[int] = []
         #: Heap of the free devices of each node, as (times given, position); no node is ever forgotten.
         self._free: dict[str, list[tuple[int, int]]] = {}
-        #: Positions of the devices that are there and are not to go; those that are to go and are held still; and those
+        #: Positions of the present devices; of retiring devices that are still held; and of those
         #: among the latter that are lost. All in the order in which it happened.
         self._present: dict[int, None] = {}
         self._retiring: dict[int, None] = {}
         self._lost: dict[int, None] = {}
-        #: Nodes whose free devices are not given to trials.
+        #: Nodes whose free devices are withheld from trials.
         self._shut: set[str] = set()
         for index, device in enumerate(devices):
             self.join(device, "" if nodes is None else nodes[index])
@@ -154,7 +154,7 @@ class DevicePool:
 
     @property
     def num_present(self) -> int:
-        """Number of devices that are there and are not to go: those to plan with."""
+        """Number of present devices, which schedulers can plan with."""
         return len(self._present)
 
     @property
@@ -183,7 +183,7 @@ class DevicePool:
 
     @property
     def away(self) -> tuple[str, ...]:
-        """Devices that were there and may join again: those that are gone, and those that retire but are not lost."""
+        """Devices that may join again: devices that have left, and retiring devices that are not lost."""
         return self._names([i for i in range(len(self._devices)) if i not in self._present and i not in self._lost])
 
     def tell(self, report: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ class DevicePool:
     # Devices come and go.
 
     def join(self, device: str, node: str = "") -> None:
-        """A device is there: a new one, or one that was there before. One that retires stays after all.
+        """Adds a device, new or known. A retiring device stays.
 
         Parameters
         ----------
@@ -208,8 +208,7 @@ class DevicePool:
         Raises
         ------
         ValueError
-            It is there already, is lost with a trial that has not released it, or would be one more than the nominal
-            number.
+            The device is present already, is lost and not yet released by its trial, or exceeds the nominal number.
         """
         position = self._positions.get(device)
         if position is not None and position in self._present:
@@ -230,12 +229,12 @@ class DevicePool:
             heapq.heappush(free, (self._times_given[position], position))
 
     def retire(self, device: str) -> int | None:
-        """A device is to go: at once if it is free, else when its trial releases it.
+        """Retires a device: it leaves at once if it is free, else when its trial releases it.
 
         Returns
         -------
         int or None
-            The trial that holds it and must be drained. None: it is gone.
+            The trial that holds the device and must be drained. None: the device has left.
         """
         return self._leave(device, lost=False)
 
@@ -250,7 +249,7 @@ class DevicePool:
         return self._leave(device, lost=True)
 
     def shut(self, node: str, is_shut: bool = True) -> None:
-        """The devices of a node are given to no trial until it is not shut any more; what runs there goes on."""
+        """Withholds the devices of a node from new launches until the node is opened again; running trials go on."""
         if is_shut:
             self._shut.add(node)
         else:
@@ -275,12 +274,12 @@ class DevicePool:
     # Trials get devices and give them back.
 
     def acquire(self, trial_id: int, num_devices: int, nodes: Mapping[str, int] | None = None) -> tuple[str, ...]:
-        """Gives free devices to a trial, on as few nodes as possible, and there those that were given least often.
+        """Gives free devices to a trial: on as few nodes as possible, and the least often used devices of each.
 
         Parameters
         ----------
         trial_id, num_devices
-            The trial, and how many devices it is to have.
+            The trial, and the number of devices to give to it.
         nodes
             How many of them on which nodes, as :func:`~syne_hypersched.backends.shared.reconcile.reconcile` has said;
             by default, or if empty, those that
@@ -316,7 +315,7 @@ class DevicePool:
         return self._names(positions)
 
     def _take_on(self, placed: Mapping[str, int], num_devices: int) -> list[int]:
-        """Takes the positions of free devices, so many on each node; none if they are not there."""
+        """Takes the positions of free devices, a number on each node; empty if there are not enough."""
         free = self.free_by_node
         if sum(placed.values()) != num_devices or any(n > free.get(i, 0) for i, n in placed.items()):
             return []
@@ -360,7 +359,7 @@ class DevicePool:
     def release(self, trial_id: int) -> tuple[str, ...]:
         """Takes all devices from a trial and returns them; a trial without devices gives none.
 
-        Those that are present are free now; retiring and lost ones are gone.
+        Present devices become free; retiring and lost devices leave the pool.
         """
         positions = self._held.pop(trial_id, ())
         for position in positions:

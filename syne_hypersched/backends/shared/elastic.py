@@ -45,7 +45,7 @@ class ElasticTrial(TrialResult):
 
     @property
     def num_devices(self) -> int:
-        """Devices on which the trial is to run."""
+        """Number of devices requested for the trial."""
         return 0 if self.backend is None else self.backend.wished_devices(self.trial_id)
 
     @property

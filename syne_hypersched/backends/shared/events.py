@@ -17,7 +17,8 @@ from syne_hypersched._wording import counted
 logger = logging.getLogger(__name__)
 
 DECISION = "decision"
-"""The event that says why the scheduler decides something: ``what`` it decides, the ``reason`` and the ``numbers``."""
+"""The event with the reason for a decision of the scheduler: ``what`` was decided, the ``reason`` and the
+``numbers``."""
 
 DEVICE_CHANGES = ("prepare", "joined", "left", "abandon")
 """Events after which a trial that trains holds other devices than before, or the same."""
@@ -26,15 +27,15 @@ _MOST_KEPT = 100_000
 """Number of events for which there is no room that are kept in memory."""
 
 REMOVE_CHECKPOINT = "remove_checkpoint"
-"""The event that says that a trial's checkpoints are gone, and how many ``bytes_freed`` that were."""
+"""The event for removed checkpoints of a trial, with ``bytes_freed``."""
 
 
 class EventLog:
     """Appends events to a file; every line is written whole and at once, or not at all.
 
-    Where the file cannot be written, as on a full disk, a warning is logged once and the tuning goes on. What could not
-    be written is kept, and written before the next event for which there is room: whatever the file has, it has all
-    that came before.
+    If the file cannot be written, as on a full disk, a warning is logged once and the tuning goes on. Unwritten events
+    are kept, and written before the next event once there is room. So no event in the file has an earlier event
+    missing.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ class EventLog:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._fd).st_size
         if self._begun is not None and self._begun[0] is line and size == self._begun[1] + len(line):
-            return  # written already: Ctrl-C came before that was noted
+            return  # written already: Ctrl-C came before this was recorded
         self._begun = (line, size)
         written = os.write(self._fd, line)
         if written < len(line):
@@ -130,7 +131,7 @@ class EventLog:
             self._append_kept()
             if self._kept:
                 logger.warning(
-                    "%s lacks the last %s, for which there was no room: what is read from there seems to go on.",
+                    "%s lacks the last %s, for which there was no room: to readers, the run seems to go on.",
                     self.path, counted(len(self._kept), "event"),
                 )  # fmt: skip
             if self._fd is not None:
@@ -144,6 +145,6 @@ class EventLog:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._fd = None
-        self._kept = deque()  # the other one writes what it has kept
+        self._kept = deque()  # the other process writes the events that it has kept
         self._begun = None
         self._lock = threading.Lock()

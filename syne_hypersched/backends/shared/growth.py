@@ -12,7 +12,7 @@ _IN_CREATE = 0x00000100
 _IN_MOVED_TO = 0x00000080
 #: More has happened than the system keeps events of.
 _IN_Q_OVERFLOW = 0x00004000
-#: Bytes of events that are read at a time, and what each begins with: watch, what has happened, and the size of a name.
+#: Number of bytes read at a time, and the header of each event: watch, mask, cookie and the size of a name.
 _EVENTS_BYTES = 1 << 16
 _EVENT = struct.Struct("iIII")
 

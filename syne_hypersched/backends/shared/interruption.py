@@ -19,7 +19,7 @@ from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, SEGMENT
 
 logger = logging.getLogger(__name__)
 
-#: A tuning that is to take at least so long gets the advice at its start, one of unknown length after this time. It
+#: A tuning of at least this length gets the advice at its start; one of unknown length gets it after this time. It
 #: costs little then to start it again with a journal.
 LONG_S = 600.0
 UNKNOWN_S = 300.0
@@ -35,9 +35,9 @@ def how_to_go_on(folder: Path, can_resume: bool = True, in_notebook: bool = Fals
     folder
         Folder of the experiment.
     can_resume
-        Whether its backend is one whose experiments can be resumed.
+        Whether experiments of its backend can be resumed.
     in_notebook
-        Whether it is read in a notebook, where a call is at hand rather than a command.
+        Whether the text is for a notebook, so that it names a call instead of a command.
     """
     if (folder / JOURNAL_DIRNAME).is_dir():
         if not _has_begun(folder / JOURNAL_DIRNAME):
@@ -65,7 +65,10 @@ def _name(folder: Path) -> str:
 
 @contextmanager
 def telling_how_to_go_on(folder: Path, can_resume: bool = True, grace_s: float = 0.0) -> Iterator[None]:
-    """Surrounds the end of a tuning. If it ends by Ctrl-C or SIGTERM, the last that a user reads is how to go on.
+    """Surrounds the end of a tuning.
+
+    If the tuning ends by Ctrl-C or SIGTERM, the last output tells the user how to
+    resume it.
 
     The tuner lets the interruption pass through. Python then prints a traceback, whose last line becomes the sentence;
     a notebook prints the sentence alone, since thirty lines of the tuner's traceback are of no help.

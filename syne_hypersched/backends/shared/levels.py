@@ -11,7 +11,7 @@ _NOTHING = -float("inf")
 
 @dataclass(frozen=True, slots=True)
 class RelaunchStart:
-    """Where a relaunch has begun, as its first report says."""
+    """The level at which a relaunch has begun, from its first report."""
 
     level: float
     """Resource level of the first report of the launch."""
@@ -24,7 +24,7 @@ class RelaunchStart:
 
     @property
     def is_redone(self) -> bool:
-        """Whether it does work again, as is normal if the launch before it was ended after its last checkpoint."""
+        """Whether it repeats work, which is normal if the previous launch was ended after its last checkpoint."""
         return self.level <= self.before
 
     @property
@@ -52,7 +52,7 @@ class Levels:
         self._before = self._top = _NOTHING
         self._at_before: Counter[frozenset[str]] = Counter()
         self._at_top: Counter[frozenset[str]] = Counter()
-        #: What this launch has reported at the highest level of those before it.
+        #: Whether this launch has reported the highest level of the earlier launches.
         self._again: Counter[frozenset[str]] = Counter()
         self._has_begun = False
 
@@ -98,8 +98,9 @@ def _number_like(kind: frozenset[str], kinds: Counter[frozenset[str]]) -> int:
 class Relaunches:
     """Detects a script that starts from the beginning at every relaunch.
 
-    One that has not saved yet does so rightly, and so may one that saves rarely. So it warns only when at least
-    :attr:`PATIENCE` relaunches, and more than half of them, have started from the beginning.
+    A script without a checkpoint starts there for a good reason, and a script that saves rarely may do so, too. So the
+    warning comes only when at least :attr:`PATIENCE` relaunches, and more than half of them, have started from the
+    beginning.
     """
 
     #: Number of relaunches that must have started from the beginning.

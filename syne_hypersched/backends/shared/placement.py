@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 
 def place(free: Mapping[str, int], num_devices: int, one_node: bool = False) -> dict[str, int]:
-    """How many devices of which nodes a launch gets: those of as few nodes as possible.
+    """The number of devices on each node for a launch, on as few nodes as possible.
 
-    Where one node has enough, it is the one with the fewest free devices that suffice, so that large launches find
-    room later. Else the nodes with the most free devices come first, and the last one is again the tightest. Of nodes
-    that are alike the first one is taken.
+    If one node suffices, the one with the fewest sufficient free devices is used, so that large launches find room
+    later. Otherwise the nodes with the most free devices come first, and the last node is again the tightest fit. Among
+    equal nodes the first is used.
 
     Example
     -------
@@ -41,7 +41,7 @@ def place(free: Mapping[str, int], num_devices: int, one_node: bool = False) -> 
     while left:
         enough = [node for node in most_first if free[node] >= left]
         if enough:
-            # min() takes the first of those that are alike, and the sort above is stable.
+            # min() takes the first of equal nodes, and the sort above is stable.
             placed[min(enough, key=lambda node: free[node])] = left
             break
         if one_node:

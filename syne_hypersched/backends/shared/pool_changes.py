@@ -1,8 +1,8 @@
-"""Devices of a pool come and go: the change, and the events that tell of it, the same for every elastic backend.
+"""Changes of the devices in a pool, and their events, the same for every elastic backend.
 
-``join`` (devices are there), ``retire`` (they are to go), ``lose`` (they are gone at once) and ``freed`` (devices that
-were to go are held by nobody any more) concern no trial. ``present`` is the number of devices there afterwards, and
-``holders`` has the trials that hold those which go: the event of their launch may come later.
+The events ``join`` (devices were added), ``retire`` (devices will leave), ``lose`` (devices have left without notice)
+and ``freed`` (retiring devices were released) belong to no trial. ``present`` is the number of present devices
+afterwards, and ``holders`` has the trials that hold leaving devices: the event of their launch may come later.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def join(
 
 
 def retire(pool: DevicePool, devices: Sequence[str], record: Record, reason: str = "", **details: Any) -> None:
-    """Devices are to go: the free ones at once, the others when their trials have been drained.
+    """Retires devices: free ones leave at once, the others when their trials have been drained.
 
     Parameters
     ----------
@@ -91,13 +91,13 @@ def lose(pool: DevicePool, devices: Sequence[str], record: Record, reason: str =
 
 
 def _leaving(pool: DevicePool, devices: Sequence[str], leave: Callable[[str], int | None]) -> dict[str, int]:
-    """Has devices leave; who holds those that are held."""
+    """Removes devices; returns the trials that hold some of them."""
     holders = {device: leave(device) for device in devices}
     return {device: trial_id for device, trial_id in holders.items() if trial_id is not None}
 
 
 def release(pool: DevicePool, trial_id: int, record: Record) -> tuple[str, ...]:
-    """Takes all devices from a trial whose processes are gone, and tells which of them go.
+    """Takes all devices from a trial whose processes have ended, and records the devices that leave.
 
     Returns
     -------
@@ -123,18 +123,19 @@ def change_to(
     spared: int | None = None,
     leading: Collection[str] = (),
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What has to happen so that a number of devices is there, or certain ones.
+    """The changes that lead to a number of present devices, or to certain ones.
 
-    Devices that retire and are held still join again before others: their trials keep them.
+    Retiring devices that are still held
+    join again first, so that their trials keep them.
 
     Parameters
     ----------
     pool
         The devices.
     wanted
-        How many are to be there, or which.
+        The wanted number of devices, or their names.
     barred
-        Devices that must not be there, such as broken ones.
+        Devices that must not be used, such as broken ones.
     spared, leading
         As in :func:`~syne_hypersched.backends.shared.retiring.choose_retiring`.
 

@@ -1,4 +1,4 @@
-"""From wishes to actions: which trial to drain and which to launch, decided on values alone.
+"""From requests to actions: decides on values alone which trial to drain and which to launch.
 
 A trial *wants* a number of devices (0: it is not to run) and is in one of four phases: *idle* (no process, no device),
 *running*, *changing* (running while processes join or leave) or *draining* (asked to checkpoint and exit; it holds its
@@ -37,7 +37,7 @@ class Phase(Enum):
     RUNNING = "running"
     """Processes exist (or are being started) on the devices held."""
     CHANGING = "changing"
-    """Processes train, while others get ready to join them or some of them are to leave; all devices are held."""
+    """Processes train, while others prepare to join or some are about to leave; all devices are held."""
     DRAINING = "draining"
     """Processes were asked to checkpoint and exit; devices are held until the last one is reaped."""
 
@@ -52,26 +52,26 @@ class TrialState:
 
     trial_id: int
     wants: int
-    """Devices on which the trial is to run; 0 if it is paused, stopped or has ended."""
+    """Requested number of devices; 0 if the trial is paused, stopped or has ended."""
     holds: int = 0
     """Devices that its processes hold now; 0 exactly when ``phase`` is idle."""
     phase: Phase = Phase.IDLE
     resized: bool = False
-    """Whether an idle trial was drained for a resize and waits to go on (then it comes before new trials)."""
+    """Whether an idle trial was drained for a resize and waits for devices (it then comes before new trials)."""
     order: int = 0
     """Position of the last order or wish for this trial; earlier ones are served first."""
     retiring: int = 0
-    """Devices among those held that are to go or are lost: they are not free when the trial gives them back."""
+    """Number of held devices that are retiring or lost: they do not become free when the trial releases them."""
     nodes: Mapping[str, int] = field(default_factory=dict)
-    """Devices among those held that stay, by node; needed only where a launch must be on one node."""
+    """Held devices that stay, by node; needed only if a launch must be on one node."""
     in_place: bool = False
     """Whether processes can join and leave a running trial."""
     becomes: int = 0
     """Devices to which a changing trial changes; 0 in any other phase."""
     can_leave: bool = False
-    """Whether the processes on devices that are to go can leave while the trial trains on."""
+    """Whether the processes on leaving devices can leave while the trial trains on."""
     is_leaving: bool = False
-    """Whether the change in progress gives back all devices that are to go."""
+    """Whether the change in progress releases all leaving devices."""
 
 
 class AloneTrial(Protocol):
@@ -115,7 +115,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Alter:
-    """Have the trial go on on ``num_devices`` devices, while it trains. Those that are to go are left first."""
+    """Resize the trial to ``num_devices`` devices while it trains. Leaving devices are released first."""
 
     trial_id: int
     num_devices: int
@@ -139,7 +139,7 @@ def reconcile(
     one_node: bool = False,
     shares_per_gpu: int = 1,
 ) -> list[Action]:
-    """Says what has to happen next so that every trial gets what it wants.
+    """Returns the next actions by which every trial gets the requested devices.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def reconcile(
     free
         Number of free devices, or that of each node.
     num_present
-        Devices that are there and are not to go, free or held: nobody gets more. None: as many as anybody wants.
+        Number of present devices, free or held, which limits each trial. None: no limit.
     one_node
         Whether all devices of a launch must be of one node. Then ``free`` is by node, and trials say on which nodes the
         devices are that they hold.
@@ -207,7 +207,7 @@ def reconcile(
 
 
 def _on_what_stays(trial: TrialState, wanted: int) -> int:
-    """Devices on which a running trial is to be at once: all that it wants, or those of them that are not to go."""
+    """Number of devices that a running trial should have now: the requested number, or fewer if some are leaving."""
     return min(wanted, trial.holds - trial.retiring) if trial.retiring else wanted
 
 
@@ -218,9 +218,9 @@ def _can_go_on(trial: TrialState, num_devices: int) -> bool:
 
 
 def reconcile_alone(trial: AloneTrial, pool: Free) -> Literal["drain"] | int | None:
-    """What :func:`reconcile` says where a single trial is not as it is to be, without lists.
+    """The result of :func:`reconcile` if a single trial needs an action, without lists.
 
-    So it is almost always in a simulation, of which this would otherwise be the dearest part.
+    This is almost always the case in a simulation, where :func:`reconcile` would take most of the time.
 
     Parameters
     ----------
@@ -254,14 +254,14 @@ class _Room:
         self.most = free if isinstance(free, int) else most_at_once(free)
 
     def take(self, num_devices: int) -> Mapping[str, int] | None:
-        """Takes devices for a launch, and says of which nodes if that matters; None: there are not enough."""
+        """Takes devices for a launch; returns their nodes if these matter. None if there are not enough."""
         if not 1 <= num_devices <= self.most:
             return None
         self.most -= num_devices
         return {}
 
     def reserve(self, trial: TrialState, wanted: int, in_part: bool = True) -> bool:
-        """Reserves what a trial needs in addition to what it gives back; whether it will have all of it then."""
+        """Reserves the devices that a trial needs beyond its own; returns whether that is enough."""
         extra = wanted - (trial.holds - trial.retiring)
         if extra > self.most and not in_part:
             return False

@@ -1,4 +1,4 @@
-"""From what a script prints to the reports that the tuner gets: nothing twice, and counters that go on."""
+"""Turns a script's output into reports for the tuner: no report twice, and counters that continue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ _REWRITTEN = (
     ST_RESIZE_PAUSE_S,
     ST_IN_PLACE,
 )
-#: Those of them that may be the resource level. They never repeat: what is trained again takes time again.
+#: Those of them that may be the resource level. Their values never repeat, because repeated training takes further
+#: time.
 TIMES = (ST_WORKER_TIME, ST_DEVICE_TIME)
 
 
@@ -46,13 +47,13 @@ class StreamedReport:
     """A report that was read from a log."""
 
     values: dict[str, Any]
-    """The report as the tuner is to see it; as it was printed if it repeats a level that was delivered before."""
+    """The report for the tuner; unchanged if it repeats a level that was delivered before."""
 
     end: int
     """Bytes of the log up to its end, see :attr:`RawReport.end`."""
 
     is_new: bool
-    """Whether it is to be delivered."""
+    """Whether it will be delivered."""
 
     beginning: RelaunchStart | None = None
     """Where the launch has begun, in the first report of a relaunch if the resource level is known."""
@@ -87,7 +88,7 @@ class ReportStream:
 
     @property
     def num_reports(self) -> int:
-        """Number of reports so far, without those that were dropped."""
+        """Number of reports so far, without dropped ones."""
         return self._iter_now
 
     @property
@@ -96,7 +97,7 @@ class ReportStream:
         return self._levels.beginning
 
     def begin_launch(self, launch: int, num_devices: int, signal_timestamp: float, num_nodes: int = 1) -> None:
-        """A launch begins; reports from here on are its own.
+        """Begins a launch, to which later reports belong.
 
         Parameters
         ----------
@@ -135,14 +136,14 @@ class ReportStream:
     def restore(
         self, raw: Sequence[dict[str, Any]], delivered: Sequence[dict[str, Any]], time_attr: str | None
     ) -> tuple[int, dict[int, int]]:
-        """Goes on where another stream of the same log was when it had delivered some reports.
+        """Continues from the state of another stream of the same log, after it had delivered some reports.
 
         Parameters
         ----------
         raw
             All reports in the log, in order.
         delivered
-            What the other stream has made of some of them, in order.
+            The reports that the other stream has delivered, in order.
         time_attr
             Entry with the resource level, if known.
 
@@ -244,7 +245,7 @@ class ReportStream:
 
     def _is_new(self, report: dict[str, Any], time_attr: str | None) -> bool:
         level = report.get(time_attr) if time_attr is not None and time_attr not in TIMES else None
-        # What the tuner has added to a report says nothing of what the script has printed.
+        # Entries that the tuner has added were not printed by the script.
         return not is_finite(level) or self._levels.accept(level, [name for name in report if name[:3] != "st_"])
 
 

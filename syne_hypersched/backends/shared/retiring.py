@@ -1,4 +1,4 @@
-"""Which devices are to go when there are to be fewer."""
+"""Chooses the devices to remove when the pool shrinks."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from syne_hypersched.backends.shared.devices import DevicePool
 def choose_retiring(
     pool: DevicePool, num_devices: int, spared: int | None = None, leading: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Which devices are to go, so that as few trials as possible are drained, and none of them loses more than it must.
+    """Chooses devices to remove. As few trials as possible are drained, and each loses as few devices as possible.
 
     Free ones first; then those of trials that hold several and continue on fewer, the largest first, down to one each;
-    then those of trials that have to wait, first those that held a single one. Of trials that are alike it is the one
-    that came last.
+    then those of trials that have to wait, first those that held a single one. Among equal trials the last one is
+    chosen.
 
     Parameters
     ----------
     pool
         The devices.
     num_devices
-        How many are to go.
+        Number of devices to remove.
     spared
-        A trial that is to keep its last device as long as any other could lose one: the incumbent.
+        A trial that keeps its last device as long as another trial could lose one: the incumbent.
     leading
         Devices of processes that lead the others of their trial, which cannot go on without them: of its devices, a
         trial loses these last.

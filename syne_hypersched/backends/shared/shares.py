@@ -31,7 +31,7 @@ def gpus_of(shares: Iterable[str]) -> tuple[str, ...]:
 
 
 def fitting(num_devices: int, shares_per_gpu: int) -> int:
-    """The largest number of shares, up to a number, that one trial can have: one, or those of whole GPUs.
+    """The largest number of shares, up to a limit, that one trial can have: one share, or the shares of whole GPUs.
 
     Example
     -------
@@ -42,6 +42,6 @@ def fitting(num_devices: int, shares_per_gpu: int) -> int:
 
 
 def is_out_of_memory(log: str) -> bool:
-    """Whether the end of a log says that the memory of a GPU was not enough."""
+    """Whether the end of a log shows that a GPU ran out of memory."""
     log = log.lower()
     return "out of memory" in log or "outofmemoryerror" in log or "cuda_error_out_of_memory" in log

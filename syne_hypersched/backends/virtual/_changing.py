@@ -37,7 +37,7 @@ class ChangingVirtualFleet(PlacingVirtualFleet):
         self._place(trial)
 
     def _withdraw(self, trial: VirtualTrial) -> None:
-        """A newer wish has come: what was prepared is given up."""
+        """Gives up the prepared change after a newer request."""
         self.record("withdraw", trial.trial_id, trial.devices, trial.launch, "another order", to=trial.becomes)
         back = self._give_back(trial, trial.devices[trial.num_training :])
         self._launcher.cancel_change(trial)
@@ -50,7 +50,7 @@ class ChangingVirtualFleet(PlacingVirtualFleet):
         has_grown = trial.becomes > trial.num_training
         num_going = max(0, trial.holds - trial.becomes)
         self._launcher.change(trial, self.time_s)
-        # Those that are to go are left first, then those that it got last.
+        # Leaving devices are released first, then the ones acquired last.
         going = sorted(trial.devices, key=self.pool.is_present, reverse=True)
         back = self._give_back(trial, going[len(going) - num_going :])
         self._settle(trial)
@@ -68,7 +68,7 @@ class ChangingVirtualFleet(PlacingVirtualFleet):
         return devices
 
     def _state(self, trial: VirtualTrial) -> TrialState:
-        """What reconciliation is to know of a trial. The process on its first device leads every change, and stays."""
+        """The state of a trial for reconciliation. The process on its first device leads every change, and stays."""
         can_change, num_retiring = self._can_change(trial), self.pool.num_retiring(trial.trial_id)
         if not num_retiring:
             return trial.state(in_place=can_change)

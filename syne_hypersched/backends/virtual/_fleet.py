@@ -1,7 +1,7 @@
 """All trials in virtual time: a queue of events instead of processes.
 
-The one engine of :class:`~syne_hypersched.ElasticSimulatorBackend` and :func:`~syne_hypersched.simulate`. It takes the
-orders and wishes that the fleet of processes takes, and decides by the same
+The one engine of :class:`~syne_hypersched.ElasticSimulatorBackend` and :func:`~syne_hypersched.simulate`. It accepts
+the same requests as the fleet of processes, and decides by the same
 :func:`~syne_hypersched.backends.shared.reconcile.reconcile` what to drain and what to launch. Time goes from one event
 to the next and depends on nothing but the learning curves, so the same orders give the same events anywhere.
 
@@ -51,7 +51,7 @@ class VirtualFleet(ChangingVirtualFleet):
     curve_of
         The learning curve of a configuration.
     launcher
-        Says what launches, epochs and drains take.
+        Determines how long launches, epochs and drains take.
     elapsed_time_attr
         Entry of a report for the seconds that the trial has trained, as scripts report them.
     devices_over_time
@@ -105,16 +105,16 @@ class VirtualFleet(ChangingVirtualFleet):
     def start(
         self, trial_id: int, config: dict[str, Any], num_devices: int, event: str, checkpoint_of: int | None = None
     ) -> None:
-        """The tuner starts or resumes a trial; it is launched as soon as its devices are free.
+        """Starts or resumes a trial, as the tuner asks; it is launched as soon as its devices are free.
 
         Parameters
         ----------
         trial_id, config, num_devices
-            The trial, its configuration and the devices it is to have.
+            The trial, its configuration and its number of devices.
         event
             ``"start"`` or ``"resume"``.
         checkpoint_of
-            A new trial goes on from where this trial is, if given.
+            If given, a new trial continues from the checkpoint of this trial.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class VirtualFleet(ChangingVirtualFleet):
         self._reconcile()
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
-        """The scheduler asks for another number of devices; a trial that is not to run keeps none.
+        """Requests another number of devices, as the scheduler asks; ignored for a trial that must not run.
 
         Raises
         ------

@@ -32,7 +32,7 @@ class VirtualFleetView:
         return self._trials[trial_id].status
 
     def wished_devices(self, trial_id: int) -> int:
-        """Devices on which a trial is to run; 0 if it is not."""
+        """Number of devices requested for a trial; 0 if it must not run."""
         trial = self._trials.get(trial_id)
         return 0 if trial is None else trial.wants
 
@@ -46,7 +46,7 @@ class VirtualFleetView:
         ]
 
     def follow(self, time_attr: str) -> None:
-        """Names the resource level, which says nothing new here: no epoch is ever reported twice."""
+        """Sets the resource level, which is not needed here: no epoch is ever reported twice."""
 
     def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
         """Records that the trial is the incumbent because of ``result``."""

@@ -22,9 +22,9 @@ class VirtualLauncher:
     speed_up
         Speed-up of a learning curve on a number of devices.
     launch_cost
-        What launches and drains take.
+        Durations of launches and drains.
     failures
-        Trials that fail; None: none does.
+        Trials that fail; None without failures.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class VirtualLauncher:
             self.train(trial, time_s)
 
     def order_change(self, trial: VirtualTrial, time_s: float) -> None:
-        """Processes are to join a trial, or to leave it, at a time."""
+        """Schedules the time at which processes join or leave a trial."""
         trial.change_s = time_s
         self._push_earliest(trial, trial.epoch_next, trial.epoch_end_s)
 
@@ -128,11 +128,11 @@ class VirtualLauncher:
         return math.inf
 
     def forget_all(self) -> None:
-        """Nothing is to happen any more."""
+        """Removes all future events."""
         self.queue = []
 
     def _push_earliest(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
-        """Keeps what ends the epoch, or the change that comes before it."""
+        """Schedules the end of the epoch, or the change that comes before it."""
         trial.epoch_next, trial.epoch_end_s = what, time_s
         if trial.change_s < time_s:
             what, time_s = CHANGE, trial.change_s

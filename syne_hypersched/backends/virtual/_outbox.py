@@ -14,7 +14,7 @@ class Outbox:
     """Reports and ends of trials, from when they happen until the tuner looks."""
 
     def __init__(self) -> None:
-        #: Whether the tuner is to look before the time goes on.
+        #: Whether the tuner must poll before the time advances.
         self.due = False
         #: Reports that were not taken, in the order of time.
         self._reports: list[tuple[VirtualTrial, dict[str, Any]]] = []
@@ -51,7 +51,7 @@ class Outbox:
             trial.kept = []
 
     def take_all(self) -> tuple[list[tuple[VirtualTrial, dict[str, Any]]], list[int]]:
-        """The same as :meth:`take`, for somebody who looks at all reports at once, so that none is to be kept.
+        """The same as :meth:`take`, for callers that read all reports at once, so that none is kept.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Which trials of a fleet in virtual time want devices or hold some, and which are not as they are to be.
+"""The trials of a fleet in virtual time that request or hold devices, and those that need an action.
 
 Also what the tuner is told: reports carry the number of devices that are there, where some are missing.
 """
@@ -103,7 +103,7 @@ class PlacingVirtualFleet(VirtualFleetView):
         return next_s if next_s <= self._drain_at_s else self._drain_at_s
 
     def _set_present(self, wanted: int) -> None:
-        """Has a number of devices there: trials leave those that go."""
+        """Sets the number of present devices; trials release leaving devices."""
         leading = {trial.devices[0] for trial in self._active.values() if trial.devices}
         leaving, joining = pool_changes.change_to(self.pool, wanted, spared=self._incumbent, leading=leading)
         pool_changes.retire(self.pool, leaving, self.record, "devices_over_time")

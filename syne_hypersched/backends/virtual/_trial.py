@@ -47,7 +47,7 @@ REPORT, COMPLETE, FAIL, EXIT, CHANGE = Next
 
 @dataclass(slots=True, eq=False)
 class VirtualTrial:
-    """Where a trial stands, what it is to do, and what was reported."""
+    """The state of a trial, its next step, and its reports."""
 
     trial_id: int
     curve: LearningCurve
@@ -86,7 +86,7 @@ class VirtualTrial:
     change_s: float = math.inf
     """When it does."""
     pause_s: float | None = None
-    """Seconds that changes have taken since the last report; None if there were none."""
+    """Seconds that changes have taken since the last report; None without changes."""
     killed: bool = False
     """Whether the deadline leaves its drain less time than a drain takes."""
 
@@ -95,7 +95,7 @@ class VirtualTrial:
     """Epochs in its checkpoint."""
     num_reports: int = 0
     worker_s: float = 0.0
-    """Seconds that it has trained, those lost not counted."""
+    """Seconds of training, without lost ones."""
     device_s: float = 0.0
     """The same, each second counted as often as there were devices."""
     epoch_s: float = 0.0
@@ -103,10 +103,10 @@ class VirtualTrial:
     segment_s: float = 0.0
     """When that epoch begins."""
     epoch_next: Next = Next.REPORT
-    """How it ends, and when, if nothing comes between."""
+    """How and when it ends, if nothing happens before."""
     epoch_end_s: float = math.inf
     correction_s: float = 0.0
-    """Device-seconds of it that were not spent on as many devices as train now."""
+    """Device-seconds of the epoch on other numbers of devices than the present one."""
     next: Next = Next.REPORT
     ticket: int = -1
     """Which entry of the queue is about this trial; others are void."""
@@ -115,10 +115,10 @@ class VirtualTrial:
     delivered: list[dict[str, Any]] = field(default_factory=list)
     """Those of the last poll that gave any."""
     kept: list[dict[str, Any]] = field(default_factory=list)
-    """Those that came after the decision to pause, for a resume."""
+    """Reports after the decision to pause, for a resume."""
 
     def state(self, retiring: int = 0, in_place: bool = False) -> TrialState:
-        """What :func:`~syne_hypersched.backends.shared.reconcile.reconcile` is to know.
+        """The trial's state for :func:`~syne_hypersched.backends.shared.reconcile.reconcile`.
 
         Parameters
         ----------
@@ -132,11 +132,6 @@ class VirtualTrial:
             in_place=in_place, becomes=self.becomes,
         )  # fmt: skip
 
-    @property
-    def has_trained_all(self) -> bool:
-        """Whether its script has nothing left to do."""
-        return self.num_trained >= len(self.curve.epoch_s)
-
     def begin_launch(self, devices: tuple[str, ...], launch_order: int, time_s: float) -> None:
         """A launch begins on these devices."""
         self.devices, self.holds, self.held_from_s = devices, len(devices), time_s
@@ -146,7 +141,7 @@ class VirtualTrial:
         self.phase, self.resized, self.drain_reason, self.first_of_launch = RUNNING, False, "", True
 
     def report(self, time_s: float, elapsed_time_attr: str, spent_s: float) -> dict[str, Any]:
-        """The epoch that was being trained has ended; its report as the tuner is to see it.
+        """Ends the present epoch; returns its report for the tuner.
 
         Parameters
         ----------
@@ -182,7 +177,7 @@ class VirtualTrial:
         return report
 
     def end_launch(self) -> None:
-        """The launch has ended, and nothing of it is still to happen."""
+        """Records that the launch has ended."""
         self.devices, self.holds, self.phase, self.drain_reason, self.ticket = (), 0, IDLE, "", -1
         self.becomes, self.change_s = 0, math.inf
 

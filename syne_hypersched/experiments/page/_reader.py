@@ -33,6 +33,11 @@ _SHARE_OF_COSTS = 0.005
 class RunReader:
     """Reads a run as it is written; each call of :meth:`update` costs what is new.
 
+    .. code-block:: python
+
+        reader = RunReader("my-experiment")
+        reader.update()  # call it again for what was written since
+
     Events come from ``events.jsonl``. Reports come from the journal, if there is one; else from the table of results,
     which a tuner writes every ten seconds or so, and from the logs of the trials for what the table lacks yet.
 

@@ -30,6 +30,12 @@ _LEAST_ZIPPED = 2_000
 class PageServer:
     """Serves the live page of a run on the loopback interface.
 
+    .. code-block:: python
+
+        server = PageServer(RunReader("my-experiment"))
+        print(server.address)
+        server.serve()  # until it is closed
+
     The address has a new random token each time, so that other users and other pages on this machine cannot
     read the run. Nothing can be written through it, and files are read only when a page asks.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import math
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -386,13 +385,3 @@ _HANDLERS = {
     "stop": PageState._end,
     "complete": PageState._end,
 }
-
-
-def state_of(goal: RunGoal, events: Iterable[Event], reports: Iterable[Report]) -> PageState:
-    """The state after all events and reports."""
-    state = PageState(goal)
-    for event in events:
-        state.add_event(event)
-    for report in reports:
-        state.add_report(report)
-    return state

@@ -188,9 +188,9 @@ class ASHA(MultiFidelityScheduler):
         self._suggested: deque[StoppingBracket | PromotionBracket] = deque()
         #: Configurations of trials that may be resumed; kept only if their milestone has to be changed then.
         self._configs: dict[int, Config] = {}
-        #: Running trials whose scripts were told to end at a milestone.
+        #: Running trials whose scripts received a milestone at which to end.
         self._told: set[int] = set()
-        #: Whether the searcher has no further configuration, and whether the tuner was told that there is none to run.
+        #: Whether the searcher is exhausted, and whether the tuner knows that nothing more can run.
         self._all_suggested = self._exhausted = False
         self._warned = False
 
@@ -200,15 +200,16 @@ class ASHA(MultiFidelityScheduler):
         return tuple(bracket.ladder for bracket in self._brackets)
 
     def suggest(self) -> TrialSuggestion | None:
-        """Resumes a trial that is promotable, else starts a new one.
+        """Resumes a promotable trial, else starts a new one.
 
-        Where the searcher has no further configuration it resumes one that may yet become promotable.
+        If the searcher is exhausted, it resumes a trial that may
+        become promotable.
 
         Returns
         -------
         TrialSuggestion or None
-            None if there is no such trial either, and from then on: Syne Tune's tuner does not ask again. Trials that
-            are paused then stay so, and no further one is paused.
+            None if there is no such trial either, and from then on: Syne Tune's tuner does not ask again. Paused trials
+            then stay paused, and no further trial is paused.
         """
         if self._exhausted:
             return None
@@ -274,7 +275,7 @@ class ASHA(MultiFidelityScheduler):
             self._configs.pop(trial_id, None)
         else:
             self._checkpoints.pause(trial_id, resource, value)
-        # What others report later may promote any trial but one that has diverged.
+        # Later reports of others may promote any trial except a diverged one.
         if decision == STOP or value == math.inf or self._exhausted:
             self._checkpoints.end(trial_id)
         if (surplus := self._checkpoints.surplus()) is not None:
@@ -309,10 +310,10 @@ class ASHA(MultiFidelityScheduler):
         self._told.discard(trial_id)
 
     def _promote_anywhere(self) -> tuple[int, float] | None:
-        """A trial of any bracket that is promotable, or may yet be.
+        """A trial of any bracket that is promotable, or may become so.
 
-        Scripts that were told their milestone end there, so that the tuner is to go on asking until they have done so.
-        It is then given any trial.
+        Scripts that know their milestone end there, so
+        the tuner must go on asking until they have ended. It then gets any trial.
         """
         for bracket in self._brackets:
             if (promoted := bracket.promote()) is not None:

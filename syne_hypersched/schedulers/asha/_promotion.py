@@ -12,7 +12,7 @@ from syne_hypersched.rungs import Rung, RungLadder
 from syne_hypersched.schedulers.asha._verdicts import CONTINUE, PAUSE, STOP, Verdict
 
 _ROUNDING = 1e-9
-"""A rank that is this close to the last one that is good enough is that rank."""
+"""Tolerance with which a rank equals the last sufficient rank."""
 
 
 class PromotionBracket:
@@ -135,7 +135,7 @@ class PromotionBracket:
         return None if found is None else self._promoted(*found)
 
     def stop_resuming(self) -> None:
-        """Stops resuming trials from now on, so that none is paused."""
+        """Stops resuming and pausing trials from now on."""
         self._resumes = False
 
     def _promoted(self, trial_id: int, rung: Rung) -> tuple[int, float]:
@@ -152,9 +152,10 @@ class PromotionBracket:
         return CONTINUE
 
     def _may_be_promoted(self, trial_id: int, rung: Rung, num_coming: int) -> bool:
-        """Whether a trial is promotable, or will be if those who are yet to arrive at its rung are worse.
+        """Whether a trial is promotable, or will be if later arrivals at its rung are worse.
 
-        Unlike :meth:`promote` this takes a trial that is alone at a rung, and will be: it is the best.
+        Unlike :meth:`promote`,
+        this includes a trial that is and will be alone at its rung, because it is the best.
         """
         value, most_better = rung.value(trial_id), self._order(rung) * (len(rung) + num_coming - 1)
         return value < math.inf and rung.num_better(value) <= most_better + _ROUNDING

@@ -26,8 +26,8 @@ from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
 POLICIES = ("uniform", "top_job", GOODPUT, "none")
-"""How survivors share the devices in the last stretch: alike, the best first, or where devices bring the most progress.
-``none`` leaves the last stretch out: exploring until the deadline."""
+"""How survivors share the devices in the last stretch: equally, the best first, or by the progress that devices bring.
+``none``: no last stretch, exploration until the deadline."""
 
 
 class AdaptiveStrategy(Strategy):
@@ -73,7 +73,7 @@ class AdaptiveStrategy(Strategy):
         self._times = times
         self._scaling = scaling
         self._halving = halving
-        #: All devices, and those that there are now to plan with: one at least, since what waits goes on then.
+        #: All devices, and the devices available now for planning: at least one, for trials that wait.
         self._num_nominal = self._num_devices = num_devices
         self._deadline_s = deadline_s
         self._max_t = max_t
@@ -121,7 +121,7 @@ class AdaptiveStrategy(Strategy):
 
     @property
     def admission_open(self) -> bool:
-        """Whether new trials may still start; in the last stretch none does."""
+        """Whether new trials may still start; none starts in the last stretch."""
         return not self._closed and self._stretch is None
 
     def close_if_due(self, now_s: float) -> Reason | None:
@@ -141,7 +141,7 @@ class AdaptiveStrategy(Strategy):
         return None if self._closed else reason
 
     def admission(self, now_s: float) -> Reason:
-        """When the last stretch begins, by what is measured so far."""
+        """When the last stretch begins, according to the measurements so far."""
         epoch_time_s = self._times.typical_epoch_time_s
         if self._resizing and epoch_time_s is not None:
             return self._stretch_reason(now_s, epoch_time_s)
@@ -281,7 +281,7 @@ class AdaptiveStrategy(Strategy):
         return self._closed or (self._stretch is not None and trial_id not in self._stretch.resumable)
 
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
-        """In the last stretch, or when nothing can be started any more: what the policy gives it, where that pays."""
+        """The number that the policy gives in the last stretch, or when nothing more can start, if it pays off."""
         if self._stretch is not None:
             survivors, full_size = self._survivors(self._stretch, now_s), self._stretch.size
         elif self._closed and self._resizing and self._times.typical_epoch_time_s is not None:
@@ -345,7 +345,7 @@ class AdaptiveStrategy(Strategy):
         ]
 
     def _may_grow(self, trial_id: int) -> bool:
-        """With unknown scaling one trial at a time shows what more devices are worth, one whose epoch time is known."""
+        """With unknown scaling, one trial at a time measures the speed-up; its epoch time must be known."""
         if self._scaling_is_known:
             return True
         is_probing = any(num_devices > 1 for num_devices in self._devices.values())
@@ -375,14 +375,14 @@ class AdaptiveStrategy(Strategy):
         self._resizing, self._stretch = False, None
 
     def _is_spared(self, trial_id: int) -> bool:
-        """Whether a weak trial goes on, since nothing new can take its device and no paused trial is ahead of it."""
+        """Whether a weak trial goes on because no new trial can use its device and no paused trial is better."""
         if self._closed or not self._all_suggested:
             return self._closed
         best = self._paused.first()
         return best is None or best[0] >= self._best[trial_id]
 
     def _survivors(self, last: LastStretch, now_s: float) -> list[int]:
-        """The best trials, best first: those running and, as long as the tuner asks, those paused."""
+        """The best trials, best first: running ones and, as long as the tuner asks, paused ones."""
         length_s = self._deadline_s - last.began_s
         passed = min(1.0, (now_s - last.began_s) / length_s) if length_s > 0 else 1.0
         most = stretch.num_survivors(last.plan, passed, self._num_devices, last.size)

@@ -1,4 +1,4 @@
-"""The part of HyperSched that hands what happens to its strategy, and what the strategy decides to Syne Tune."""
+"""The part of HyperSched that passes events to its strategy, and the strategy's decisions to Syne Tune."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DecidingScheduler(PlanningScheduler):
 
     #: Live trials that have not reported since this object was loaded from a file.
     _unheard: dict[int, None]
-    #: Whether the backend can resize trials, as far as is known.
+    #: Whether the backend can resize trials, as far as known.
     _resizable: bool
     _notices: Notices
     _spending: Spending
@@ -40,7 +40,7 @@ class DecidingScheduler(PlanningScheduler):
     def suggest(self) -> TrialSuggestion | None:
         """The next trial while admission is open: a paused one that may go on, else a new configuration.
 
-        Where the searcher has no further configuration, it is the best paused trial, weak as it is.
+        If the searcher is exhausted, the best paused trial is resumed, even a weak one.
 
         Returns
         -------
@@ -48,13 +48,13 @@ class DecidingScheduler(PlanningScheduler):
             None closes admission for good: Syne Tune's tuner does not ask again.
         """
         now_s = self._now_s = self._clock.now_s()
-        if self._unplanned is not None:  # with the first trial the backend says what there is to plan with
+        if self._unplanned is not None:  # the backend tells its devices with the first trial
             config = self._new_config()
             return None if config is None else TrialSuggestion.start_suggestion(config)
         self._notices.begin(self._strategy.never_resizes_because())
         self._spend(now_s)
         if self._end_s < self.deadline_s and now_s + (self._times.typical_epoch_time_s or 0.0) >= self._end_s:
-            self._strategy.close()  # what starts now would not report before the end
+            self._strategy.close()  # a trial that starts now would not report before the end
             self._strategy.give_up(self._checkpoints)
             return None
         self._close_if_due(now_s)

@@ -159,8 +159,7 @@ class CrissCrossEpsilon:
             return
         epochs, own, theirs = self._curve_and_all(trial_id)
         new, first = bisect_left(epochs, resource), bisect_right(epochs, self._lower)
-        concerned = ~np.isnan(theirs[new])
-        concerned[self._columns[trial_id]] = False
+        concerned = ~np.isnan(theirs[new])  # a trial is tied with itself, so that this pair never counts
         signs = order_signs(own, theirs)
         after = criss_cross_distances(own, theirs, signs, first)
         own, theirs, signs = (_without_row(array, new) for array in (own, theirs, signs))

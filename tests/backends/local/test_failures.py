@@ -234,12 +234,6 @@ def test_when_a_launch_has_stalled():
     assert FailurePolicy(stall_timeout_s=5).has_stalled(5.1)
 
 
-def test_when_there_is_too_little_space():
-    assert FailurePolicy(min_free_mb=100).lacks_space(99.9)
-    assert not FailurePolicy(min_free_mb=100).lacks_space(100)
-    assert not FailurePolicy(min_free_mb=0).lacks_space(0)
-
-
 @pytest.mark.parametrize(
     ("error", "options", "message"),
     [

@@ -238,7 +238,7 @@ class TestSharing:
 @pytest.mark.slow
 class TestRefusals:
     def test_a_cluster_that_others_can_reach_needs_a_token(self, make):
-        with pytest.raises(PermissionError, match=r"must ask for a token.*insecure=True"):
+        with pytest.raises(PermissionError, match=r"must require a token.*insecure=True"):
             make(num_devices=2, insecure=False)
 
     def test_a_resource_that_no_node_has(self, make):

@@ -214,7 +214,7 @@ def test_orders_go_to_one_node_or_to_all_and_some_stand(told):
     ("kind", "error", "message"),
     [
         ("OSError", ConnectionError, "address must lead to a Ray cluster, but 'head:6379' does not: refused"),
-        ("insecure", PermissionError, "whoever reaches refused can run code on it"),
+        ("insecure", PermissionError, "anyone who reaches refused can run code on it"),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_an_error(told, monkeypatch, kind, error, message):

@@ -24,7 +24,7 @@ def test_counters_go_on_over_launches_and_the_signal_time_is_reported_once_in_ea
     assert [report["st_launch"] for report in told] == [0, 1, 1]
     assert [report["st_num_devices"] for report in told] == [1, 2, 2]
     assert [report.get("st_signal_to_report_s") for report in told] == [6, 6, None]
-    assert trial.has_trained_all
+    assert trial.num_trained == 3
 
 
 def test_the_curve_is_not_touched():

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_nothing_is_lost_when_processes_are_killed(tmp_path, seed):
     outcome = joining_chaos.run(tmp_path, num_changes=15, seed=seed)

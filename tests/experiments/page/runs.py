@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched.experiments._run import Report, RunGoal
+from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.filenames import EVENTS_FILENAME
+from syne_hypersched.records.events import Event
 from tests.experiments.clusters import ClusterRun
 
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"></script><script>document.title='taken over'</script>"
@@ -155,3 +159,13 @@ def write_cluster(path: Path, made: ClusterRun) -> Path:
         entry = {"call": "result", "time_s": report.time_s, "trial_id": report.trial_id, "report": values}
         written._append(written.journal, entry | {"decision": "CONTINUE", "added": {"st_admission_open": True}})
     return path
+
+
+def state_of(goal: RunGoal, events: Iterable[Event], reports: Iterable[Report]) -> PageState:
+    """The state after all events and reports."""
+    state = PageState(goal)
+    for event in events:
+        state.add_event(event)
+    for report in reports:
+        state.add_report(report)
+    return state

@@ -9,9 +9,9 @@ from syne_hypersched.experiments._run import RunGoal
 from syne_hypersched.experiments.page._data import PageData
 from syne_hypersched.experiments.page._nodes import absences_of, nodes_of
 from syne_hypersched.experiments.page._reader import RunReader
-from syne_hypersched.experiments.page._state import PageState, state_of
+from syne_hypersched.experiments.page._state import PageState
 from tests.experiments.clusters import small_run
-from tests.experiments.page.runs import write_cluster
+from tests.experiments.page.runs import state_of, write_cluster
 
 
 def state_at_the_end() -> PageState:

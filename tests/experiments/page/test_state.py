@@ -7,10 +7,10 @@ import pytest
 from syne_hypersched.experiments import load_run, trial_table
 from syne_hypersched.experiments._run import Report, RunGoal
 from syne_hypersched.experiments.page._reader import RunReader
-from syne_hypersched.experiments.page._state import PageState, state_of
+from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import MOST_POINTS
 from syne_hypersched.records.events import Event
-from tests.experiments.page.runs import write_example
+from tests.experiments.page.runs import state_of, write_example
 
 GOAL = RunGoal("loss", True, "epoch", {"scheduler_kwargs": {"grace_period": 1, "reduction_factor": 3, "max_t": 27}})
 

@@ -36,6 +36,13 @@ def pair(curve1, curve2):
                 yield trial_id, epoch, value
 
 
+def test_before_the_first_interval_no_pair_counts():
+    curves = {0: {1: 3.0, 2: 1.0, 3: 3.0}, 1: {1: 2.0, 2: 2.0, 3: 2.0}}
+    epsilon = CrissCrossEpsilon(curves)
+    assert epsilon.update(0, 3) == 0
+    assert (epsilon.value, epsilon.num_pairs, epsilon.is_exact) == (0, 0, True)
+
+
 @pytest.mark.parametrize(
     "curve1, curve2, expected",
     [

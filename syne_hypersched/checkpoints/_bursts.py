@@ -80,13 +80,12 @@ class Bursts:
         self._unsure, self._lifetimes = set[str](), Lifetimes(self._last)
         #: What was known before the first removal since the last file or report: names, parts that are gone, lifetimes.
         self._before_removal: tuple[Counter[str] | None, PathList, Lifetimes] | None = None
-        self._removed = list[str]()
+        self._removed, self._folders = list[str](), NumberedFolders()
         self._turns, self._has_written = Turns(), False  # any file, in this launch
         #: The shape of all checkpoints, if names are used in turn and reports come at any time.
         self._cycle: tuple[int, str] | None = None
         #: Whether a report came in the middle of the present checkpoint, and whether while any file was being written.
         self._is_cut = self._is_overlapped = False
-        self._folders = NumberedFolders()
         #: Files that were finished since the last report, and since the last time when a checkpoint began for certain.
         self._fresh, self._since = set[str](), PathList()
         #: The name of the very first file.
@@ -213,7 +212,7 @@ class Bursts:
         if self._cycle and not self._paths.are_followed_by(path, *self._cycle):
             self._cycle = None
         self._head = self._head or pattern_of(path)
-        self._before_removal = None
+        self._before_removal, self._removed = None, []
         self._singles.add(path)
         if self._singles.are_growing and self._paths[-1:] != [path]:
             self.begin()
@@ -280,7 +279,8 @@ class Bursts:
 
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
-        self._has_reported, self._is_continued, self._before_removal = True, self._lacks_parts, None
+        self._has_reported, self._is_continued = True, self._lacks_parts
+        self._before_removal, self._removed = None, []
         self._folders.report()
         self._singles.report()
         self._fresh.clear()
@@ -336,13 +336,14 @@ class Bursts:
         path = self._paths.holder(path)
         # A part of this checkpoint would stay.
         self._is_guess = self._is_guess and (path in self._paths or pattern_of(path) not in self._paths.names)
-        if not any(known.has_in(path) for known in (self._paths, self._since, self._turns.written)):
-            return
+        written = [other for other in self._turns.written.within(path) if other not in self._removed]
+        if not (written or self._paths.has_in(path) or self._since.has_in(path)):
+            return  # or a folder whose files were removed before
         paths, gone = self._paths, self._paths.within(path)
         removed, num_left = names_of(gone), len(paths) - len(gone)
         self._cycle = None if gone else self._cycle
         if self._before_removal is None:
-            self._removed, self._before_removal = [], (self._last, PathList(self._gone), deepcopy(self._lifetimes))
+            self._before_removal = self._last, PathList(self._gone), deepcopy(self._lifetimes)
         self._removed.extend(gone)
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
@@ -358,7 +359,7 @@ class Bursts:
         self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
         paths.discard_in(path)
         self._since.discard_in(path)
-        used = brief | {pattern_of(other) for other in self._turns.written.within(path)}
+        used = brief | set(map(pattern_of, written))
         # What ends a checkpoint is a part of it, and is removed when the next one begins.
         used -= {*self._lifetimes.lasting, *self._paths.names, self._last_end}
         self._forget(used)

@@ -362,7 +362,7 @@ class GenerationKeeper:
             # Who was killed has not written what was written after that, and the others have finished it.
             is_proven |= all(watch.written_s(path) > self._struck_at for path in observer.unproven)
         state, is_fresh = self._matcher.current, observer.is_dirty or time.monotonic() - observer.changed_s < _ASIDE_S
-        is_first = observer.bursts.is_only_one and observer.is_dirty
+        is_first = observer.bursts.is_only_one and observer.is_dirty and (state is None or state.generation is None)
         is_cut = may_be_cut(exit_codes, state, self._matcher.num_reports, is_fresh, is_first)
         is_proven &= not is_cut
         if is_cut and state is not None and state.generation is not None:

@@ -574,6 +574,19 @@ def test_what_is_removed_until_nothing_stays_was_a_checkpoint_and_no_file_of_bri
     assert bursts.is_complete
 
 
+def test_a_folder_that_is_removed_after_all_its_files_was_a_checkpoint_too():
+    bursts = Bursts()
+    names = ("a/m", "a/n", "s")
+    add(bursts, *(f"step-1/{name}" for name in names))
+    for path in ("step-1/a/m", "step-1/a/n", "step-1/a", "step-1/s", "step-1"):
+        bursts.remove(path)
+    add(bursts, *(f"step-1/{name}" for name in names))
+    assert not bursts.is_partial
+    assert bursts.is_complete
+    bursts.report()
+    assert bursts.is_certain
+
+
 def test_a_launch_knows_what_a_checkpoint_consists_of_if_an_earlier_one_has_shown_it():
     bursts = Bursts(["model", "state-#"])
     bursts.report()

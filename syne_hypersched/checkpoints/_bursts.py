@@ -80,7 +80,7 @@ class Bursts:
         self._unsure, self._lifetimes = set[str](), Lifetimes(self._last)
         #: What was known before the first removal since the last file or report: names, parts that are gone, lifetimes.
         self._before_removal: tuple[Counter[str] | None, PathList, Lifetimes] | None = None
-        self._removed, self._folders = list[str](), NumberedFolders()
+        self._removed, self._folders = PathList(), NumberedFolders()
         self._turns, self._has_written = Turns(), False  # any file, in this launch
         #: The shape of all checkpoints, if names are used in turn and reports come at any time.
         self._cycle: tuple[int, str] | None = None
@@ -212,7 +212,7 @@ class Bursts:
         if self._cycle and not self._paths.are_followed_by(path, *self._cycle):
             self._cycle = None
         self._head = self._head or pattern_of(path)
-        self._before_removal, self._removed = None, []
+        self._before_removal, self._removed = None, PathList()
         self._singles.add(path)
         if self._singles.are_growing and self._paths[-1:] != [path]:
             self.begin()
@@ -280,7 +280,7 @@ class Bursts:
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
         self._has_reported, self._is_continued = True, self._lacks_parts
-        self._before_removal, self._removed = None, []
+        self._before_removal, self._removed = None, PathList()
         self._folders.report()
         self._singles.report()
         self._fresh.clear()

@@ -96,6 +96,13 @@ OPEN = ["model-2"]
         # There may be nothing else to go on from.
         (Seen(is_partial=True, is_only_one=True, may_be_whole=True), {}, (False, True)),
         (Seen(is_partial=True, is_only_one=True), {"is_proven": True, "newest": TWO}, (False, False)),
+        # A script that leaves in order has waited for its thread, whose first save may have more files than were seen.
+        (
+            Seen(is_partial=True, is_only_one=True),
+            {"is_proven": True, "newest": TWO, "has_left": True, "exit_codes": (75,)},
+            (False, True),
+        ),
+        (Seen(is_partial=True), {"is_proven": True, "newest": TWO, "has_left": True, "exit_codes": (75,)}, (False, False)),
         # A checkpoint has one file, as the one before shows.
         (Seen(is_partial=True, is_only_one=True), {"is_proven": True, "newest": BEFORE}, (True, True)),
         (Seen(is_partial=True), {"is_proven": True, "newest": BEFORE}, (True, True)),

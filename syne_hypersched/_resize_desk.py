@@ -105,7 +105,12 @@ class ResizeDesk:
     @property
     def is_able(self) -> bool:
         """Whether the script has announced that its processes can change while it trains."""
-        return os.path.exists(f"{self.folder}/{_ABLE}")
+        return os.path.exists(self.able_path)
+
+    @property
+    def able_path(self) -> str:
+        """The file by which it announces that."""
+        return f"{self.folder}/{_ABLE}"
 
     @property
     def why_unable(self) -> str:

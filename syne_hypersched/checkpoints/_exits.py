@@ -89,6 +89,12 @@ def _is_one_file_again(found: Tree, newest: Tree) -> bool:
     return one == other and len(one) == 1
 
 
+def _are_of_one_name(found: Tree) -> bool:
+    """Whether all files have one name, in which there is one number: most likely, each is a checkpoint."""
+    names = {pattern_of(path) for path, state in found.items() if state.kind == "file"}
+    return len(names) == 1 and next(iter(names)).count("#") == 1
+
+
 def judge(
     observer: Observer,
     found: Tree,
@@ -144,6 +150,6 @@ def judge(
     if newest is None and not is_in_doubt and bursts.is_only_one:
         # There is nothing else to go on from. If it is torn after all, one launch fails.
         return is_whole, (is_tried or doubts.were_closed) and not is_aside
-    # A thread saves, so that nobody knows how many files the first checkpoint has. Who leaves in order has ended it.
-    is_first_of_thread = has_left and is_proven and bursts.is_only_one and not (is_aside or is_in_doubt)
-    return is_whole, (is_tried and not is_mixed) or is_first_of_thread
+    # A thread saves, so that nobody knows yet how many files a checkpoint has. Who leaves in order has waited for it.
+    is_of_thread = has_left and is_proven and (bursts.is_only_one or _are_of_one_name(found))
+    return is_whole, (is_tried and not is_mixed) or (is_of_thread and not (is_aside or is_in_doubt))

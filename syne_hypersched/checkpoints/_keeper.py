@@ -306,7 +306,8 @@ class GenerationKeeper:
     def _write_notes(self, left: Tree | None, is_whole: bool = False, is_torn: bool = False) -> None:
         notes = self._matcher.notes()
         notes.is_whole, notes.is_torn = is_whole, is_torn
-        notes.layout, notes.num_processes = self._observer.bursts.layout, self._num_processes
+        can_join = bool(self._spec.able_path) and os.path.exists(self._spec.able_path)
+        notes.layout, notes.num_processes = [] if can_join else self._observer.bursts.layout, self._num_processes
         notes.left, notes.log_end, notes.num_generations = left, self._observer.log.seen_size, self._shelf.number
         try:
             self._store.write_notes(notes)

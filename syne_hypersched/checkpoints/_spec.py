@@ -41,6 +41,10 @@ class CheckpointSpec:
     do_minimize: bool = True
     """Entries of a report that are the resource level and the metric; ``None``: not known yet."""
 
+    able_path: str = ""
+    """A file that the script makes if processes can join the launch, and may then write other files than it began with;
+    empty: none can."""
+
 
 @dataclass(frozen=True)
 class Beginning:

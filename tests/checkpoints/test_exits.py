@@ -102,7 +102,9 @@ OPEN = ["model-2"]
             {"is_proven": True, "newest": TWO, "has_left": True, "exit_codes": (75,)},
             (False, True),
         ),
-        (Seen(is_partial=True), {"is_proven": True, "has_left": True, "exit_codes": (75,)}, (False, False)),
+        (Seen(is_partial=True), {"is_proven": True, "has_left": True, "exit_codes": (75,)}, (False, True)),
+        (Seen(is_partial=True), {"is_proven": True, "exit_codes": (-15,)}, (False, False)),
+        (Seen(is_partial=True), {"has_left": True, "exit_codes": (75,)}, (False, False)),
         # A checkpoint has one file, as the one before shows.
         (Seen(is_partial=True, is_only_one=True), {"is_proven": True, "newest": BEFORE}, (True, True)),
         (Seen(is_partial=True), {"is_proven": True, "newest": BEFORE}, (True, True)),

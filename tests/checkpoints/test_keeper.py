@@ -1143,14 +1143,19 @@ def test_a_later_launch_knows_when_the_first_save_of_a_thread_is_complete(
     assert (notes.layout, notes.num_processes) == (["step-#"], 1)
 
 
-def test_a_launch_hands_on_what_a_checkpoint_consists_of(in_process, wait_for):
-    trial = in_process()
+@pytest.mark.parametrize("can_join", [False, True])
+def test_a_launch_hands_on_what_a_checkpoint_consists_of(in_process, wait_for, tmp_path, can_join):
+    """But not if processes can join it: it may write the files of more processes than it began with."""
+    able = tmp_path / "able"
+    trial = in_process(able_path=str(able))
+    if can_join:
+        able.touch()
     for epoch in (1, 2, 3):
         save(trial, "model", "state")
         trial.report(epoch, 1 / epoch)
         wait_for(lambda epoch=epoch: trial.keeper._matcher.num_reports == epoch)
     assert trial.end().is_whole
-    assert GenerationStore(trial.folder).notes().layout == ["model", "state"]
+    assert GenerationStore(trial.folder).notes().layout == ([] if can_join else ["model", "state"])
 
 
 def test_a_checkpoint_that_is_removed_after_a_short_pause_was_no_file_of_brief_use(in_process, monkeypatch, wait_for):

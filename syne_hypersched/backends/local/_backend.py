@@ -209,7 +209,9 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         )
         self._checkpoints.time_attr = time_attr
         self._set_checkpoint_paths()
-        self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
+        self._tuner_watch = TunerWatch(
+            self.stop_all, lambda: bool(self._fleet.occupied()), lambda: self._folder_lock.is_held
+        )
         self._make_pool_control()
         self._fleet = Fleet(
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints,
@@ -347,7 +349,6 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         if not self._stopwatch.is_running or not self._fleet.occupied():
             self._claim_devices()
         self._start_clock()
-        self._tuner_watch.begin(len(self._fleet.pool), self.num_devices_per_trial)
         self._begin_pool_control()
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)
@@ -386,6 +387,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
 
     def _start_clock(self) -> None:
         self._folder_lock.acquire(self._experiment_path)
+        self._tuner_watch.begin(len(self._fleet.pool), self.num_devices_per_trial)
         if not self._stopwatch.is_running:
             self._stopwatch.start()
             self._checkpoints.begin()

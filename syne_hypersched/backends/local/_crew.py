@@ -197,7 +197,8 @@ def _code(exit_: LaunchExit | None, index: int) -> int | None:
 
 def changeable(spec: LaunchSpec, desk: ResizeDesk) -> LaunchSpec:
     """A launch whose number of processes may change while they train."""
-    return _with_variables(spec, {RESIZE_DIR: desk.folder})
+    checkpoints = None if spec.checkpoints is None else replace(spec.checkpoints, able_path=desk.able_path)
+    return _with_variables(replace(spec, checkpoints=checkpoints), {RESIZE_DIR: desk.folder})
 
 
 def joining(spec: LaunchSpec, change: RankChange, desk: ResizeDesk) -> LaunchSpec:

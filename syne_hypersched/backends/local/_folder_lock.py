@@ -18,8 +18,9 @@ from syne_hypersched.filenames import TUNER_LOCK_FILENAME
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a lock may still be held by what a tuner that has just died was forking.
-_PATIENCE_S = 1.0
+#: Seconds for which a lock may still be held by what a tuner that has just died was forking, and by a tuner of this
+#: process that was interrupted: its trials are being stopped.
+_PATIENCE_S, _OWN_PATIENCE_S = 1.0, 5.0
 _PAUSE_S = 0.02
 
 
@@ -72,8 +73,13 @@ class FolderLock:
         if lock is not None:
             lock.close()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a folder is locked."""
+        return self._lock is not None and self._lock.is_open
+
     def _holds(self, folder: Path) -> bool:
-        return self._lock is not None and self._lock.is_open and self._folder == folder
+        return self.is_held and self._folder == folder
 
     def __enter__(self) -> FolderLock:
         return self
@@ -92,10 +98,11 @@ def _locked(folder: Path, for_itself: bool) -> FileLock | None:
         if for_itself:
             folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / TUNER_LOCK_FILENAME)
-        give_up_at = time.monotonic() + _PATIENCE_S
+        began_s = time.monotonic()
         while not lock.acquire(shared=not for_itself):
-            if time.monotonic() >= give_up_at:
-                holder = lock.read().strip() or "its tuner has just been started"
+            holder = lock.read().strip() or "its tuner has just been started"
+            if time.monotonic() - began_s >= (_OWN_PATIENCE_S if holder == _this_process() else _PATIENCE_S):
+                holder += ", which is this one" if holder == _this_process() else ""
                 lock.close()
                 raise RuntimeError(
                     f"tuner_name must be that of no experiment that still runs, but the one in {folder} does "
@@ -103,7 +110,11 @@ def _locked(folder: Path, for_itself: bool) -> FileLock | None:
                 )
             time.sleep(_PAUSE_S)
         if for_itself:
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.write(f"{_this_process()}\n")
     except OSError as error:  # also a full disk: then it may be locked, but does not name its holder
         logger.debug("%s is not locked, or does not say by whom: %s", folder, error)
     return lock
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"

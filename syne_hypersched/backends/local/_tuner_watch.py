@@ -35,15 +35,18 @@ class TunerWatch:
         Stops the trials.
     has_trials
         Whether there are any that run.
+    is_open
+        Whether the experiment is not ended yet, although no trial runs.
     """
 
-    def __init__(self, stop: Callable[[], None], has_trials: Callable[[], bool]) -> None:
+    def __init__(self, stop: Callable[[], None], has_trials: Callable[[], bool], is_open: Callable[[], bool]) -> None:
         self._stop = stop
         self._has_trials = has_trials
+        self._is_open = is_open
         self._run: FrameType | None = None
 
     def begin(self, num_devices: int, per_trial: int) -> None:
-        """Watches the tuner that starts a trial in this thread, if it is one and is not watched yet.
+        """Watches the tuner that runs in this thread, if one does and it is not watched yet.
 
         A full disk or a lost standard output will be no reason for it to end, whatever callbacks it has. Ctrl-C will be
         one, whatever it does.
@@ -78,10 +81,12 @@ class TunerWatch:
         if self._run is not run:
             return  # another tuner has taken over the trials
         self._run = None
-        if self._has_trials():
+        has_trials = self._has_trials()
+        if has_trials:
             logger.warning(
                 "The tuner has ended without stopping its trials: they are asked to checkpoint and exit now."
             )
+        if has_trials or self._is_open():
             self._stop()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from syne_tune.optimizer.baselines import RandomSearch
 
 from syne_hypersched import ElasticLocalBackend, ElasticPythonBackend
 from syne_hypersched._file_lock import FileLock
+from syne_hypersched.backends.local import _folder_lock
 from syne_hypersched.backends.local._folder_lock import FolderLock
 from syne_hypersched.filenames import TUNER_LOCK_FILENAME
 
@@ -36,7 +37,8 @@ time.sleep(600)
 """
 
 
-def test_one_holds_a_folder_and_others_are_told_who(tmp_path):
+def test_one_holds_a_folder_and_others_are_told_who(tmp_path, monkeypatch):
+    monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
     folder = tmp_path / "new" / "experiment"
     first, second = FolderLock(), FolderLock()
     first.check(folder)
@@ -46,7 +48,8 @@ def test_one_holds_a_folder_and_others_are_told_who(tmp_path):
     first.check(folder)
     for refused in (second.acquire, second.check):
         with pytest.raises(
-            RuntimeError, match=rf"tuner_name .*{folder}.*process {os.getpid()} on {socket.gethostname()}"
+            RuntimeError,
+            match=rf"tuner_name .*{folder}.*process {os.getpid()} on {socket.gethostname()}, which is this one",
         ):
             refused(folder)
     with first:
@@ -133,6 +136,7 @@ def _train(x):
 @pytest.mark.parametrize("kind", ["local", "function"])
 def test_a_second_tuner_under_the_name_of_one_that_runs_is_refused(tmp_path, monkeypatch, kind):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
     first, late = _tuner(tmp_path, kind), _tuner(tmp_path, kind)
     first.trial_backend.start_trial({"x": 0.5})
     before = sorted(path.name for path in first.tuner_path.iterdir())

@@ -50,6 +50,31 @@ def test_a_tuner_that_cannot_store_its_results_leaves_no_trial_behind(tmp_path, 
     assert backend.busy_trial_ids() == []
 
 
+def test_a_tuner_that_cannot_store_its_results_leaves_its_name_to_the_next_one(tmp_path, wait_for, monkeypatch):
+    """Also if all its trials have ended, so that there is nothing to stop."""
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    monkeypatch.setattr(_tuner_watch, "PERIOD_S", 0.02)
+    (tmp_path / "train.py").write_text('print(\'[tune-metric]: {"loss": 1.0, "epoch": 1}\', flush=True)')
+    tuners = []
+    for callbacks in ([CannotStore()], []):
+        backend = ElasticLocalBackend(tmp_path / "train.py", 1, device_type="cpu", share_devices=True, preload=())
+        scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9)
+        tuners.append(  # which a notebook keeps
+            Tuner(
+                backend, scheduler, StoppingCriterion(max_num_trials_finished=1), n_workers=1, sleep_time=0.02,
+                wait_trial_completion_when_stopping=True, tuner_name="one", suffix_tuner_name=False,
+                callbacks=callbacks,
+            )
+        )  # fmt: skip
+        if callbacks:
+            with pytest.raises(OSError, match="No space left"):
+                tuners[-1].run()
+        else:
+            tuners[-1].run()
+    assert tuners[-1].tuning_status.num_trials_finished >= 1
+    wait_for(lambda: not tuners[0].trial_backend._folder_lock.is_held)
+
+
 class Interrupts(TunerCallback):
     """Somebody presses Ctrl-C while a destructor runs."""
 
@@ -102,7 +127,7 @@ def test_a_full_disk_does_not_end_a_tuner_with_nothing_but_its_own_callback(tmp_
 
 
 def test_a_backend_that_no_tuner_drives_is_not_watched():
-    watch = TunerWatch(lambda: None, lambda: True)
+    watch = TunerWatch(lambda: None, lambda: True, lambda: True)
     before = threading.active_count()
     watch.begin(2, 1)
     assert threading.active_count() == before

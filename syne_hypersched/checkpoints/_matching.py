@@ -75,7 +75,7 @@ class Matcher:
         # Of this launch: the number of reports before it, and the number of its first report of a new level.
         self._num_before, self._first = self.num_reports, self.num_reports + 1
         self._saved_first, self._saved_last, self._all_saved, self._awaits_addition = False, False, True, True
-        self._rhythm = Rhythm()
+        self._rhythm = Rhythm(state.get("rhythm"))
         #: Whether the first level of this launch is too high for a launch that begins anew.
         self.has_loaded = self._is_sure = False
 
@@ -142,9 +142,9 @@ class Matcher:
         elif number == self._first:
             self._saved_first = is_saved and (number == self._num_before + 1 or self._has_reported_anew(state, after_s))
         elif not is_saved:
-            self._all_saved = False
+            self._all_saved, self._rhythm.is_uneven = False, True
         if state is not None:
-            state.is_early = self._rhythm.is_early(state, self._saved_first and self._all_saved)
+            self._rhythm.compare(state, after_s, is_saved, self._saved_first and self._all_saved)
         if level is not None:
             self.has_loaded |= number == self._num_before + 1 and self._levels.is_beyond_first(level)
             self._levels.add(number, level)
@@ -175,10 +175,9 @@ class Matcher:
         if self.order is Order.EARLY:
             return self._is_sure or state.is_early
         # A script that has reported in this launch before it has saved does not save before it reports.
-        # Unless it is clear: one epoch may have taken long.
-        has_seemed_late = self._seems_late and not state.is_clear(self._gap_s)
+        has_seemed_late = self._seems_late and not state.is_clear(self._gap_s)  # one epoch may have taken long
         may_save_first = self._saved_first and not has_seemed_late and not self._rhythm.is_out_of_step
-        return self.order is Order.UNKNOWN and may_save_first
+        return self.order is Order.UNKNOWN and may_save_first and state.is_near
 
     @property
     def decides_s(self) -> float | None:
@@ -245,7 +244,7 @@ class Matcher:
             self.touch(time_s if since_s is None else since_s, time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports > self._num_before:
-                self._rhythm.is_out_of_step = True
+                self._rhythm.is_out_of_step = self._rhythm.is_uneven = True
             # The same state goes on. A generation of it lacks files.
             state.generation, state.settled = None, False
             if is_save:
@@ -396,5 +395,6 @@ class Matcher:
     def notes(self) -> Notes:
         """What the next launch needs to know."""
         evidence = self._levels.evidence(self._was_saved_first or self._saved_first, self.current)
+        evidence["rhythm"] = self._rhythm.evidence()
         best = None if self._best is None else asdict(self._best)
         return Notes(num_reports=self.num_reports, best=best, matched=list(self.matched), evidence=evidence)

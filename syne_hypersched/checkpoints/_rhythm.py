@@ -7,10 +7,18 @@ after a report, and if this one was begun soon after its report, as seen beside 
 of the next report only if each report so far came after a save of its own, or if it was not begun soon after the report
 before.
 
+A script may also save at some epochs and report at others. Then a checkpoint and a report that follow each other may be
+of two epochs. This shows when the time between them is compared with the shortest such time, which is that of a
+checkpoint and a report of one epoch.
+
 Pure: numbers in, answers out.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from syne_hypersched.checkpoints._states import State
 
@@ -18,27 +26,47 @@ from syne_hypersched.checkpoints._states import State
 _SOON_FACTOR = 3.0
 #: A save was not begun soon after a report if so many times as long is at least the time between two reports.
 _NOT_SOON_FACTOR = 5.0
+#: Where some epochs are saved and others reported, a save and a report are of one epoch if the time between them is at
+#: most so many times the shortest one plus so many seconds, or so many times shorter than what came before.
+_NEAR_FACTOR, _NEAR_S, _NEAR_PART = 3.0, 0.05, 10.0
 
 
 class Rhythm:
     """See the module. One for each launch.
 
+    Parameters
+    ----------
+    known
+        What the launches before have shown, see :meth:`evidence`.
+
     Attributes
     ----------
     is_out_of_step
         Whether the script has saved several times between two reports, or has reported in the middle of a save.
+    is_uneven
+        Whether a launch of the trial has saved several times between two reports, or not at all.
     is_over
         Whether the script is to end, or has ended, so that time tells nothing any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, Any] | None = None) -> None:
+        known = known or {}
+        shortest_s = known.get("shortest_s")
         self.is_out_of_step = self.is_over = False
+        self.is_uneven = bool(known.get("is_uneven"))
+        #: The shortest time between a save and a report that followed each other.
+        self._shortest_s = math.inf if shortest_s is None else float(shortest_s)
         #: Whether a save came before the first report.
         self._is_ahead = False
         #: When the last report was printed, at the earliest and at the latest (monotonic seconds).
         self._report_s: tuple[float, float] | None = None
         #: How long there was no report before it, at least and at most.
         self._epoch_s = (0.0, 0.0)
+
+    def evidence(self) -> dict[str, Any]:
+        """What the next launch needs to know, as values of JSON."""
+        shortest_s = self._shortest_s if math.isfinite(self._shortest_s) else None
+        return {"is_uneven": self.is_uneven, "shortest_s": shortest_s}
 
     def report(self, since_s: float, time_s: float, is_cut: bool) -> None:
         """The script has reported.
@@ -70,6 +98,7 @@ class Rhythm:
         else:
             state.soonest_s, state.latest_s = since_s - self._report_s[1], time_s - self._report_s[0]
             state.epoch_s = self._epoch_s[0]
+            self._shortest_s = min(self._shortest_s, state.latest_s)
 
     def rest(self, state: State | None, num_reports: int, time_s: float) -> None:
         """There was no report up to a time (monotonic seconds). ``num_reports`` is the number of reports so far."""
@@ -80,18 +109,38 @@ class Rhythm:
         """Whether a state that was written after a report is that of this report without doubt."""
         if self.is_out_of_step or self._is_ahead:
             return False
-        return _SOON_FACTOR * state.latest_s <= max(state.epoch_s, state.rest_s)
+        apart_s = max(state.epoch_s, state.rest_s)
+        return _SOON_FACTOR * state.latest_s <= apart_s and self._is_near(state.latest_s, apart_s)
 
-    def is_early(self, state: State, are_all_saved: bool) -> bool:
-        """Whether the state at a report, which was just told, may be that of this report.
+    def compare(self, state: State, after_s: float, is_saved: bool, are_all_saved: bool) -> None:
+        """There is a report; notes in the last state of the checkpoint folder whether it may be that of the report.
 
         Parameters
         ----------
         state
             The state.
+        after_s
+            Seconds from its end to the report.
+        is_saved
+            Whether it was saved since the report before.
         are_all_saved
             Whether each report of this launch came after a save.
         """
-        if are_all_saved and not self.is_out_of_step:
-            return True
-        return state.gap_s is None or _NOT_SOON_FACTOR * state.soonest_s >= self._epoch_s[1]
+        if is_saved:
+            self._shortest_s = min(self._shortest_s, after_s)
+        state.is_near = self._is_near(after_s, state.gap_s)
+        is_not_soon = state.gap_s is None or _NOT_SOON_FACTOR * state.soonest_s >= self._epoch_s[1]
+        state.is_early = state.is_near and (is_not_soon or (are_all_saved and not self.is_out_of_step))
+
+    def _is_near(self, between_s: float, apart_s: float | None) -> bool:
+        """Whether a save and a report that follow each other may be of one epoch.
+
+        Parameters
+        ----------
+        between_s
+            Seconds between the two.
+        apart_s
+            Seconds to what came before them in the launch; None: nothing came before.
+        """
+        is_near = between_s <= _NEAR_FACTOR * self._shortest_s + _NEAR_S
+        return not self.is_uneven or is_near or _NEAR_PART * between_s <= (apart_s or 0.0)

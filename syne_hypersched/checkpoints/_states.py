@@ -76,6 +76,9 @@ class State:
     is_early: bool = False
     """Whether it may be that of the next report, as far as its launch tells."""
 
+    is_near: bool = True
+    """Whether the time to the next report is as short as that between a save and a report of one epoch."""
+
     settled: bool = False
     """Whether the state is complete: a report or a pause came since, or the script has ended."""
 

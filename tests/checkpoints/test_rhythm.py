@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._rhythm import Rhythm
 from syne_hypersched.checkpoints._states import State
+from tests.checkpoints.test_matching import History
 from tests.thoroughness import examples
 
 EPOCH_S, QUIET_S = 0.067, 0.03
@@ -262,7 +264,8 @@ def test_who_is_out_of_step_once_has_no_certain_order(why):
     state = launch.save(0.01)
     assert not launch.rhythm.is_late(state)
     launch.report(1.0)
-    assert not launch.rhythm.is_early(state, are_all_saved=True)
+    launch.rhythm.compare(state, 1.0, is_saved=True, are_all_saved=True)
+    assert not state.is_early
 
 
 @pytest.mark.parametrize(("after_s", "are_all_saved", "is_early"), [
@@ -275,11 +278,77 @@ def test_a_save_is_of_the_next_report_if_each_has_one_or_it_came_not_soon_after_
     launch.report(1.0)
     state = launch.save(after_s)
     launch.report(1.0 - after_s)
-    assert launch.rhythm.is_early(state, are_all_saved) == is_early
+    launch.rhythm.compare(state, 1.0 - after_s, True, are_all_saved)
+    assert state.is_early == is_early
 
 
 def test_a_save_before_the_first_report_of_a_launch_is_of_that():
     launch = Launch()
     state = launch.save(1.0)
     launch.report(1.0)
-    assert launch.rhythm.is_early(state, are_all_saved=False)
+    launch.rhythm.compare(state, 1.0, is_saved=True, are_all_saved=False)
+    assert state.is_early
+
+
+@pytest.mark.parametrize("is_uneven", [True, False])
+@pytest.mark.parametrize("between_s", [0.01, 0.05, 0.3, 1.0])
+def test_a_script_may_save_at_some_epochs_and_report_at_others(is_uneven, between_s):
+    """Then a save and a report are of one epoch if they are as near as such a pair of the launch before was."""
+    before = Rhythm()
+    before.compare(State(1, 1, 0.0, gap_s=2.0), 0.01, is_saved=True, are_all_saved=True)
+    before.is_uneven = is_uneven
+    launch = Launch()
+    launch.rhythm = Rhythm(json.loads(json.dumps(before.evidence())))
+    launch.report(1.0)
+    state = launch.save(2.0)
+    launch.report(between_s)
+    launch.rhythm.compare(state, between_s, is_saved=True, are_all_saved=True)
+    assert state.is_near == state.is_early == (not is_uneven or between_s < 0.3)
+
+
+@pytest.mark.parametrize("is_uneven", [True, False])
+def test_a_save_of_the_next_epoch_is_not_that_of_the_report_before(is_uneven):
+    launch = Launch()
+    launch.rhythm.compare(State(0, 0, 0.0), 0.01, is_saved=True, are_all_saved=True)
+    launch.rhythm.is_uneven = is_uneven
+    launch.report(1.0)
+    launch.report(4.0)
+    assert launch.rhythm.is_late(launch.save(1.0)) is not is_uneven
+
+
+def test_what_is_known_of_a_launch_without_saves_is_nothing():
+    assert Rhythm().evidence() == {"is_uneven": False, "shortest_s": None}
+    assert Rhythm(Rhythm().evidence()).evidence() == Rhythm().evidence()
+
+
+@pytest.mark.parametrize(("every", "saves_every"), [(2, 3), (3, 2), (4, 3), (5, 2), (5, 3), (5, 4), (3, 5)])
+def test_no_checkpoint_of_another_epoch_is_exact_once_a_script_has_shown_its_steps(every, saves_every):
+    """In its first launch, there was a report of an epoch just saved, and one with no save before it, or two."""
+    wrong = [
+        (known.values["epoch"], content)
+        for seed in range(20)
+        for known, content in matches_of(random.Random(seed), every, saves_every)
+        if known.match == "exact" and known.values["epoch"] != content
+    ]
+    assert not wrong
+
+
+def matches_of(draw, every, saves_every):
+    """Two launches; those of the second one: the report, and the epoch in its generation."""
+    first = History()
+    train(first, draw, range(1, 2 * every * saves_every + 1), every, saves_every)
+    first.matcher.end(False, first.now)
+    second = History(first.matcher.order, first.matcher.notes(), launch=1, now=1000.0)
+    second.contents = first.contents
+    train(second, draw, range(2 * every * saves_every + 1, 60), every, saves_every)
+    second.matcher.end(True, second.now)
+    return [(known, second.contents[known.generation]) for known in second.matcher.news()]
+
+
+def train(history, draw, epochs, every, saves_every):
+    for epoch in epochs:
+        history.now += draw.uniform(0.9, 1.1)  # each epoch is better
+        if epoch % saves_every == 0:
+            history.save(epoch, after_s=0.003, quiet=False)
+        if epoch % every == 0:
+            history.report(epoch, -epoch + draw.random(), after_s=0.003)

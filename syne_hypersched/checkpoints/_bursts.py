@@ -194,7 +194,7 @@ class Bursts:
 
     def _starts_again(self, path: str) -> bool:
         """Whether a file shows that all before it was the first checkpoint, whatever reports came between."""
-        is_head_again = pattern_of(path) == self._head and self._lifetimes.is_passing(self._head)
+        is_head_again = pattern_of(path) == self._head and self._head in self._lifetimes.passing
         may_start_again = bool(self._since) and (self._last is None or self._is_guess)
         return may_start_again and (is_head_again or self._since.starts_again(path))
 
@@ -348,8 +348,9 @@ class Bursts:
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
         brief = self._lifetimes.brief(removed, paths.names) if is_brief else set[str]()
-        lasting = self._lifetimes.lose(gone, paths.names - removed + self._gone.names)
-        is_known = lasting or self._has_reported or any(map(self._lifetimes.is_passing, removed))
+        left = {name: paths.names[name] - removed[name] + self._gone.names[name] for name in removed}
+        lasting = self._lifetimes.lose(gone, left)
+        is_known = lasting or self._has_reported or not self._lifetimes.passing.isdisjoint(removed)
         unsure = gone if gone == paths[-1:] and not is_known else []
         self._unsure.update(map(pattern_of, unsure))
         was_first = self._last is None and self._lifetimes.has_rested
@@ -360,16 +361,16 @@ class Bursts:
         paths.discard_in(path)
         self._since.discard_in(path)
         used = brief | set(map(pattern_of, written))
-        # What ends a checkpoint is a part of it, and is removed when the next one begins.
-        used -= {*self._lifetimes.lasting, *self._paths.names, self._last_end}
-        self._forget(used)
+        if used:  # what ends a checkpoint is a part of it, and is removed when the next one begins
+            used -= {*self._lifetimes.lasting, *self._paths.names, self._last_end}
+            self._forget(used)
         # Other files were finished while it was there: it is none that is removed before the next checkpoint.
         self._pass_by((brief & used) | {name for name in used if self._turns.written.outlasts(name)})
         if unsure and not num_left:  # of all that it had, nothing stays: it was a checkpoint
             self._last, self._gone, self._lifetimes = self._before_removal
             self._gone.extend(self._removed)
             self._unsure.update(map(pattern_of, self._removed))
-            self._lifetimes.lose(self._removed, Counter())
+            self._lifetimes.lose(self._removed, {})
 
     def _drop_unsure(self) -> None:
         """The last file was removed, and no checkpoint begun after that: it was of brief use."""
@@ -379,8 +380,7 @@ class Bursts:
 
     def _pass_by(self, names: set[str]) -> None:
         self._lifetimes.pass_by(names)
-        for other in [other for other in self._gone if self._lifetimes.is_passing(pattern_of(other))]:
-            self._gone.discard(other)
+        self._gone.discard_named(self._lifetimes.passing)
 
     def withdraw(self, path: str) -> bool:
         """Removes what was not in its place yet. Returns whether it came last, or since the last report."""

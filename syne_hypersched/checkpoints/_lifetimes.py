@@ -29,6 +29,11 @@ class Lifetimes:
     ----------
     names
         What a checkpoint consists of, if that is known.
+
+    Attributes
+    ----------
+    passing
+        Names of files of brief use.
     """
 
     def __init__(self, names: Counter[str] | None = None) -> None:
@@ -36,7 +41,7 @@ class Lifetimes:
         #: brief use.
         self._lasting: Counter[str] = Counter()
         self._at_rest: Counter[str] = Counter()
-        self._passing: set[str] = set()
+        self.passing: set[str] = set()
         #: At how many reports in a row, none of which came in the middle of a save, each name was there.
         self._num_there: Counter[str] = Counter()
         #: Names of the last checkpoint, how often in a row it had them, and those that are certain.
@@ -60,14 +65,14 @@ class Lifetimes:
         """The script has reported while these were there. ``is_complete``: as in the checkpoint before."""
         self._certain = Counter(names) if is_complete else self._certain
         self._num_there = Counter({name: self._num_there[name] + 1 for name in names})
-        self._passing = {name for name in self._passing if self._num_there[name] < _THERE}
-        self._lasting = without(names, self._passing.__contains__)
+        self.passing = {name for name in self.passing if self._num_there[name] < _THERE}
+        self._lasting = without(names, self.passing.__contains__)
         self._at_rest.clear()
 
     def rest(self, names: Counter[str], is_complete: bool) -> None:
         """Nothing has happened for a while, while these were there. ``is_complete``: as in the checkpoint before."""
         self._certain = Counter(names) if is_complete else self._certain
-        self._at_rest = without(names, self._passing.__contains__)
+        self._at_rest = without(names, self.passing.__contains__)
 
     def go_on(self, has_reported: bool) -> None:
         """The last pause, and the last report if it is that late, came in the middle of a save."""
@@ -83,8 +88,9 @@ class Lifetimes:
     def lose(self, removed: Sequence[str], left: Mapping[str, int]) -> list[str]:
         """Paths are removed. Returns those that are parts, as there are fewer of their names left than there were."""
         self._has_removed |= bool(removed)
-        lasting = self.lasting
-        return [path for path in removed if lasting[pattern_of(path)] > left[pattern_of(path)]]
+        names = map(pattern_of, removed)
+        lasting = (max(self._lasting[name], self._at_rest[name]) - left.get(name, 0) for name in names)
+        return [path for path, num_more in zip(removed, lasting, strict=True) if num_more > 0]
 
     @property
     def has_rested(self) -> bool:
@@ -93,16 +99,14 @@ class Lifetimes:
 
     def brief(self, removed: Mapping[str, int], names: Mapping[str, int]) -> set[str]:
         """Which of the removed names, of all of which there are, may be of brief use, since no report came between."""
-        brief = {name for name, number in removed.items() if number == names[name]}
-        brief -= {name for name in (*self._num_there, *self._at_rest) if name not in self._passing}
+        brief = {name for name, number in removed.items() if number == names[name] and not self._was_there(name)}
         if brief:
             self._lasting = without(self._lasting, brief.__contains__)
         return brief
 
+    def _was_there(self, name: str) -> bool:
+        return name not in self.passing and (name in self._num_there or name in self._at_rest)
+
     def pass_by(self, names: Iterable[str]) -> None:
         """These were of brief use."""
-        self._passing.update(names)
-
-    def is_passing(self, name: str) -> bool:
-        """Whether it was of brief use."""
-        return name in self._passing
+        self.passing.update(names)

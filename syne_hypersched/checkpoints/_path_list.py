@@ -37,6 +37,8 @@ class PathList(list[str]):
     def _index(self) -> None:
         self.names: Counter[str] = Counter()
         self._times: dict[str, int] = {}
+        #: The last path of a name.
+        self._last: dict[str, str] = {}
         #: Number of different paths below each folder, and of the parts of each whole.
         self._folders: Counter[str] = Counter()
         self._wholes: Counter[tuple[str, int]] = Counter()
@@ -44,7 +46,9 @@ class PathList(list[str]):
     def append(self, path: str) -> None:
         """Adds a path at the end."""
         super().append(path)
-        self.names[pattern_of(path)] += 1
+        name = pattern_of(path)
+        self.names[name] += 1
+        self._last[name] = path
         self._times[path] = self._times.get(path, 0) + 1
         if self._times[path] == 1:
             self._count(path, 1)
@@ -113,7 +117,9 @@ class PathList(list[str]):
         """Whether a path is the first one, or has a number that starts again while another one has grown."""
         name, last = pattern_of(path), path
         if name in self.names:
-            last = next(other for other in reversed(self) if pattern_of(other) == name)
+            if name not in self._last:
+                self._last[name] = next(other for other in reversed(self) if pattern_of(other) == name)
+            last = self._last[name]
         return path == self[0] or starts_again(path, last)
 
     def are_followed_by(self, path: str, num_files: int, last: str) -> bool:
@@ -144,10 +150,17 @@ class PathList(list[str]):
             self.remove(path)
         if times:
             self.old_names = None
+            self._last.pop(name, None)
             self._count(path, -1)
             self.names[name] -= times
             if not self.names[name]:
                 del self.names[name]
+
+    def discard_named(self, names: set[str]) -> None:
+        """Removes all paths with one of these names."""
+        if not self.names.keys().isdisjoint(names):  # in the time of the shorter one
+            for other in [other for other in self if pattern_of(other) in names]:
+                self.discard(other)
 
     def put_back(self, path: str) -> None:
         """Removes what a file or folder takes the place of: one of its name, or all that was in such a folder."""

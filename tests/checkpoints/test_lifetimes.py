@@ -14,8 +14,8 @@ def test_what_is_removed_without_a_report_in_between_is_of_brief_use():
     brief = lifetimes.brief({"lock": 1}, {"lock": 1, "model": 1})
     assert brief == {"lock"}
     lifetimes.pass_by(brief)
-    assert lifetimes.is_passing("lock")
-    assert not lifetimes.is_passing("model")
+    assert "lock" in lifetimes.passing
+    assert "model" not in lifetimes.passing
 
 
 def test_one_of_several_files_of_a_name_is_not():
@@ -70,7 +70,7 @@ def test_what_was_of_brief_use_is_a_part_from_its_second_report_on():
     assert lifetimes.brief({"model": 1}, {"model": 1}) == {"model"}
     lifetimes.report(Counter({"model": 1}), False)
     assert lifetimes.lasting == {"model": 1}
-    assert not lifetimes.is_passing("model")
+    assert "model" not in lifetimes.passing
     assert not lifetimes.brief({"model": 1}, {"model": 1})
 
 
@@ -79,7 +79,7 @@ def test_reports_in_between_without_it_begin_the_count_anew():
     lifetimes.pass_by({"lock"})
     for names in ({"lock": 1}, {"model": 1}, {"lock": 1}):
         lifetimes.report(Counter(names), False)
-        assert lifetimes.is_passing("lock")
+        assert "lock" in lifetimes.passing
 
 
 def test_where_nothing_is_removed_every_checkpoint_that_is_as_the_one_before_is_complete_for_certain():

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._files import is_in
-from syne_hypersched.checkpoints._numbers import lacks_parts, pattern_of
+from syne_hypersched.checkpoints._numbers import lacks_parts, pattern_of, starts_again
 from syne_hypersched.checkpoints._path_list import PathList, folders_of
 
-PATHS = st.sampled_from(["model", "a/x", "a/y", "a/b/x", "ab", "m-1-of-2", "m-2-of-2", "step-1", "step-2"])
+PATHS = st.sampled_from(
+    ["model", "a/x", "a/y", "a/b/x", "ab", "m-1-of-2", "m-2-of-2", "step-1", "step-2", "x-1-2", "x-2-1"]
+)
 
 
 def test_folders_of_a_path():
@@ -23,7 +25,10 @@ def test_folders_of_a_path():
     assert list(folders_of("a")) == []
 
 
-@given(st.lists(st.tuples(st.sampled_from(["append", "discard", "discard in"]), PATHS | st.sampled_from(["a", "a/b"]))))
+CALLS = st.sampled_from(["append", "discard", "discard in", "discard named"])
+
+
+@given(st.lists(st.tuples(CALLS, PATHS | st.sampled_from(["a", "a/b"]))))
 def test_the_index_tells_what_the_list_holds(calls):
     paths, plain = PathList(), []
     for call, path in calls:
@@ -33,6 +38,9 @@ def test_the_index_tells_what_the_list_holds(calls):
         elif call == "discard":
             paths.discard(path)
             plain = [other for other in plain if other != path]
+        elif call == "discard named":
+            paths.discard_named({pattern_of(path), "other"})
+            plain = [other for other in plain if pattern_of(other) != pattern_of(path)]
         else:
             paths.discard_in(path)
             plain = [other for other in plain if not is_in(other, path)]
@@ -44,45 +52,66 @@ def test_the_index_tells_what_the_list_holds(calls):
             assert paths.times(other) == plain.count(other)
             assert paths.within(other) == [known for known in plain if is_in(known, other)]
             assert paths.has_in(other) == bool(paths.within(other))
+        for other in ("step-1", "x-1-2", "x-2-1") if plain else ():
+            last = [known for known in plain if pattern_of(known) == pattern_of(other)] or [other]
+            assert paths.starts_again(other) == (other == plain[0] or starts_again(other, last[-1]))
+
+
+#: What many files of a checkpoint may be called, and whether they are removed before the next ones are written.
+MANY_FILES = {
+    "numbered folder": (lambda epoch, n: f"step-{epoch}/shard-{n}", False),
+    "numbered files": (lambda epoch, n: f"{letters(n)}-{epoch}", False),
+    "one name": (lambda epoch, n: f"shard-{n}", True),
+    "names": (lambda epoch, n: letters(n), True),
+    "folder": (lambda epoch, n: f"state/{letters(n)}", True),
+}
+
+
+def letters(number):
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
 def saves(name, num_files):
     """Three checkpoints of many files, of which the older ones are removed file by file, as ``rmtree`` does."""
     bursts, complete = Bursts(), LastComplete()
+    path_of, is_removed_first = MANY_FILES[name]
+
+    def remove(epoch):
+        for n in range(num_files) if epoch >= 0 else ():
+            bursts.remove(path_of(epoch, n))
+            complete.remove(path_of(epoch, n))
+
     for epoch in range(3):
-        if name == "in place":
-            paths = [f"shard-{n}" for n in range(num_files)]
-            for path in paths if epoch else ():
-                bursts.remove(path)
-                complete.remove(path)
-        else:
-            paths = [f"step-{epoch}/{name}-{n}" for n in range(num_files)]
-        for path in paths:
+        if is_removed_first:
+            remove(epoch - 1)
+        for n in range(num_files):
+            path = path_of(epoch, n)
             complete.begin(path, bursts.begins)
             begins = bursts.add(path)
             complete.finish(path, begins, bursts.is_complete, None)
             assert not (bursts.is_partial and bursts.is_complete)
         bursts.report(is_certain=True)
-        if name != "in place" and epoch:
-            for n in range(num_files):
-                bursts.remove(f"step-{epoch - 1}/{name}-{n}")
-                complete.remove(f"step-{epoch - 1}/{name}-{n}")
-    return bursts
+        bursts.rest()
+        if not is_removed_first:
+            remove(epoch - 1)
 
 
-def num_calls(function, *arguments):
-    """Steps of work: calls of functions, those written in C too, and items of generators."""
+def num_steps(function, *arguments):
+    """Steps of work: instructions of Python."""
     count = 0
 
     def count_one(frame, event, argument):
         nonlocal count
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
         count += 1
+        return count_one
 
-    sys.setprofile(count_one)
+    before = sys.gettrace()
+    sys.settrace(count_one)
     try:
         function(*arguments)
     finally:
-        sys.setprofile(None)
+        sys.settrace(before)
     return count
 
 
@@ -93,10 +122,10 @@ def test_the_holder_of_a_path_is_what_the_list_has_of_it():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["shard", "in place"])
+@pytest.mark.parametrize("name", MANY_FILES)
 def test_the_work_for_a_checkpoint_grows_with_its_files_and_not_with_their_square(name):
     # A supervisor that is busy with thousands of files neither ends its launch at a deadline, nor kills it.
-    few, many = num_calls(saves, name, 100), num_calls(saves, name, 400)
+    few, many = num_steps(saves, name, 50), num_steps(saves, name, 200)
     assert many < 6 * few
 
 

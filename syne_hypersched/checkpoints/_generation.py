@@ -155,4 +155,6 @@ def notes_of(values: Mapping[str, Any]) -> Notes:
     """
     left = values["left"]
     left = None if left is None else {path: FileState(*state) for path, state in left.items()}
-    return Notes(**{**values, "left": left, "matched": [Matched(**entry) for entry in values["matched"]]})
+    layout = list(values.get("layout", ()))
+    matched = [Matched(**entry) for entry in values["matched"]]
+    return Notes(**{**values, "left": left, "matched": matched, "layout": layout})

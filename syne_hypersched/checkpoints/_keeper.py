@@ -78,6 +78,8 @@ class GenerationKeeper:
         self._ends, self._error, self._num_processes = False, "", 0
         #: Files of whole checkpoints that were there before the launch.
         self._present: list[str] = []
+        #: What a checkpoint of the launch before consists of, and how many processes have written it.
+        self._layout, self._num_before = list[str](), 0
         self._taker: Taker
         self._tried: TriedCheckpoint
 
@@ -95,6 +97,7 @@ class GenerationKeeper:
     def _prepare(self) -> Beginning:
         spec, notes = self._spec, self._store.notes()
         notes.num_reports, notes.log_end = spec.num_reports, spec.log_end
+        self._layout, self._num_before = notes.layout, notes.num_processes
         self._shelf = Shelf(spec, self._store, notes)
         live = read_tree(spec.folder)
         beginning, is_known = self._shelf.begin(live)
@@ -133,8 +136,8 @@ class GenerationKeeper:
         """The processes of the launch exist."""
         if self._watch is not None:
             self._observer.pids = tuple(pids)
-            before = self._store.notes()
-            layout, self._num_processes = known_layout(before.layout, len(pids), before.num_processes), len(pids)
+            self._num_processes = len(pids)
+            layout = known_layout(self._layout, len(pids), self._num_before)
             self._observer.bursts = Bursts(layout, self._present)
             self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             self._thread = threading.Thread(target=self._run, args=(self._watch,), name="checkpoints", daemon=True)

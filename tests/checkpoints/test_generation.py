@@ -41,3 +41,9 @@ def test_notes_are_the_same_after_they_were_json(left):
     assert notes_of(json.loads(json.dumps(asdict(notes)))) == notes
     assert notes.is_whole_in(LIVE) is (left is not None)
     assert not notes.is_whole_in({})
+
+
+@pytest.mark.parametrize("change", [{"layout": None}, {"left": []}, {"matched": [{}]}, {"color": "red"}])
+def test_what_is_no_notes_is_an_error(change):
+    with pytest.raises((AttributeError, TypeError, ValueError)):
+        notes_of(asdict(Notes()) | change)

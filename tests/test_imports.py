@@ -253,6 +253,14 @@ def _violations() -> Iterator[tuple[str, str, str, int]]:
             yield "too long", module, "", num_lines
 
 
+def test_files_outside_the_package_are_no_longer_either():
+    paths = [path for folder in ("tests", "benchmarking", "examples") for path in (ROOT / folder).rglob("*.py")]
+    assert len(paths) > 500
+    num_lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    new = [f"{path.relative_to(ROOT)}: {number} lines" for path, number in num_lines.items() if number > MOST_LINES]
+    assert not new, "\n".join(["", *new])
+
+
 def test_every_import_is_allowed():
     new = [
         f"{FILES[importer].relative_to(ROOT)}:{line}: {rule}{f' (it imports {imported})' if imported else ''}"

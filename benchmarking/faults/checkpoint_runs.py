@@ -17,7 +17,8 @@ import psutil
 
 from benchmarking.faults.checkpoint_plans import TIME_ATTR, TUNER_NAME, Plan, make_tuner, write_plan
 from benchmarking.faults.checkpoint_referee import COPIED_MB_PER_S, Best, Evidence, Reported, judge
-from benchmarking.faults.checkpoint_writers import HEAVY, WRITERS, Found, Writer, inspect
+from benchmarking.faults.checkpoint_writer import Found, Writer
+from benchmarking.faults.checkpoint_writers import HEAVY, WRITERS, inspect
 from benchmarking.faults.forks import run_in_fork
 from syne_hypersched import resume_experiment
 from syne_hypersched.experiments import Event, check_run, load_run, read_events

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarking.faults.checkpoint_seals import Identity
-from benchmarking.faults.checkpoint_writers import WRITERS, Writer, inspect
+from benchmarking.faults.checkpoint_writer import Writer
+from benchmarking.faults.checkpoint_writers import WRITERS, inspect
 
 SAVE_FIRST = "save, report"
 REPORT_FIRST = "report, save"

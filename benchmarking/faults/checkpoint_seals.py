@@ -1,6 +1,6 @@
 """Files that say what they are of, with a checksum of all their bytes, so that torn and mixed ones are recognised.
 
-Used by ``checkpoint_writers.py``.
+Used by ``checkpoint_writers.py`` and its parts.
 """
 
 from __future__ import annotations

@@ -8,88 +8,16 @@ its training script, which is why nothing heavy is imported here.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import time
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from benchmarking.faults.checkpoint_seals import CHECKSUM_BYTES, Identity, TornError, same, sealed, unsealed
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a script finds in its folder."""
-
-    state: str
-    """``"none"``, ``"whole"``, ``"torn"``, or ``"foreign"``: another trial's."""
-    epoch: int | None = None
-    launch: int | None = None
-    """The launch that saved it."""
-    why: str = ""
-    print: str = ""
-    """Fingerprint of the files, where it is torn."""
-
-
-class Writer:
-    """Saves and loads; see the module.
-
-    Parameters
-    ----------
-    num_pauses, pause_s
-        How often writing a file is interrupted, and for how many seconds each time.
-    """
-
-    #: Whether the checkpoint in the folder is whole at every moment.
-    is_atomic: ClassVar[bool] = False
-    #: Whether the script starts anew, without a word, where it cannot load.
-    is_lenient: ClassVar[bool] = False
-    #: Whether old checkpoints stay.
-    keeps_all: ClassVar[bool] = False
-
-    def __init__(self, num_pauses: int = 0, pause_s: float = 0.0) -> None:
-        self._num_pauses, self._pause_s = num_pauses, pause_s
-
-    def save(self, folder: Path, identity: Identity) -> None:
-        raise NotImplementedError
-
-    def load(self, folder: Path) -> Identity | None:
-        """None: there is no checkpoint. Raises whatever a script would end with."""
-        raise NotImplementedError
-
-    def _write(
-        self, path: Path, identity: Identity, mode: str = "wb", before_close: Callable[[], object] = lambda: None
-    ) -> None:
-        pieces = list(_cut(sealed(identity), self._num_pauses + 1, identity.size))
-        with open(path, mode, buffering=0) as file:
-            for number, piece in enumerate(pieces):
-                if number:
-                    time.sleep(self._pause_s)
-                for part in piece:
-                    view = memoryview(part)
-                    while view:
-                        view = view[file.write(view) :]
-            before_close()
-
-
-def _cut(pieces: Iterator[bytes], num_parts: int, size: int) -> Iterator[list[bytes]]:
-    """Splits pieces into some parts of about the same size, without joining them."""
-    part: list[bytes] = []
-    most = max(1, size // num_parts)
-    length, left = 0, num_parts - 1
-    for piece in pieces:
-        while left and length + len(piece) >= most:
-            part.append(piece[: most - length])
-            piece = piece[most - length :]
-            yield part
-            part, length, left = [], 0, left - 1
-        part.append(piece)
-        length += len(piece)
-    yield part
+from benchmarking.faults.checkpoint_seals import Identity, TornError, same, unsealed
+from benchmarking.faults.checkpoint_torch_writers import Helpers, Torch
+from benchmarking.faults.checkpoint_writer import Found, Writer
 
 
 class Atomic(Writer):
@@ -359,76 +287,6 @@ class Parts(Writer):
 
 def _number(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
-
-
-class Torch(Writer):
-    """``torch.save`` to the path of the old checkpoint."""
-
-    def save(self, folder: Path, identity: Identity) -> None:
-        import torch
-
-        torch.save(_state(identity), folder / "model.pt")
-
-    def load(self, folder: Path) -> Identity | None:
-        import torch
-
-        path = folder / "model.pt"
-        return _identity(torch.load(path, weights_only=True)) if path.exists() else None
-
-
-class Helpers(Writer):
-    """Syne Tune's own helpers, which write in place, and start anew where they cannot load."""
-
-    is_lenient = True
-
-    def save(self, folder: Path, identity: Identity) -> None:
-        from syne_tune.utils import checkpoint_model_at_rung_level
-
-        _, save = _syne_tune_functions(_Model(_state(identity)))
-        checkpoint_model_at_rung_level({"st_checkpoint_dir": str(folder)}, save, identity.epoch)
-
-    def load(self, folder: Path) -> Identity | None:
-        # The helper says 0 for whatever goes wrong; here it is to be known what.
-        import torch
-
-        path = folder / "checkpoint.json"
-        if not path.exists():
-            return None
-        state = torch.load(path, weights_only=True)
-        identity = _identity(state["st_state_dict_model"])
-        if state["st_resource"] != identity.epoch:
-            raise TornError(f"epoch {identity.epoch} is stored as {state['st_resource']}")
-        return identity
-
-
-class _Model:
-    def __init__(self, state: dict[str, Any]) -> None:
-        self._state = state
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._state
-
-
-def _syne_tune_functions(model: _Model) -> Any:
-    from syne_tune.utils import pytorch_load_save_functions
-
-    return pytorch_load_save_functions({"model": model})
-
-
-def _state(identity: Identity) -> dict[str, Any]:
-    import torch
-
-    content = bytearray(b"".join(sealed(identity)))
-    return {"content": torch.frombuffer(content, dtype=torch.uint8)}
-
-
-def _identity(state: dict[str, Any]) -> Identity:
-    content = state["content"].numpy().tobytes()
-    header, _, _ = content.partition(b"\n")
-    identity = Identity(**json.loads(header))
-    if content[-CHECKSUM_BYTES:] != b"%08x" % zlib.crc32(content[:-CHECKSUM_BYTES]):
-        raise TornError(f"the tensor of epoch {identity.epoch} does not have its checksum")
-    return identity
 
 
 WRITERS: dict[str, type[Writer]] = {

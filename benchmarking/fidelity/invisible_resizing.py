@@ -26,6 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarking.fidelity.resizing_workloads import WORKLOADS, Workload
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.backends.local._preload import modules_to_preload
 from syne_hypersched.backends.machine.discovery import find_devices
@@ -33,40 +36,7 @@ from syne_hypersched.backends.machine.environment import rank_environments
 from syne_hypersched.backends.shared.reports import LogTail
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "examples" / "training_scripts"
 _PATIENCE_S = 600.0
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A script with its arguments, and the metrics that must be equal."""
-
-    script: Path
-    arguments: tuple[str, ...]
-    metrics: tuple[str, ...]
-
-
-_DIGITS = ("--epochs", "40", "--width", "8", "--batch_size", "128", "--dropout", "0.2", "--learning_rate", "0.05")
-_TRANSFORMER = ("--epochs", "24", "--num_characters", "60000", "--width", "32", "--context", "32")
-
-WORKLOADS = {
-    "digits_cnn": Workload(
-        SCRIPTS / "digits_cnn.py",
-        (*_DIGITS, "--virtual_devices", "2"),
-        ("train_loss", "val_loss", "val_accuracy"),
-    ),
-    "digits_cnn_ddp": Workload(SCRIPTS / "digits_cnn.py", _DIGITS, ("train_loss", "val_loss", "val_accuracy")),
-    "transformer_lm": Workload(SCRIPTS / "transformer_lm.py", _TRANSFORMER, ("train_loss", "val_loss")),
-    "transformer_lm_sharded": Workload(
-        SCRIPTS / "transformer_lm.py", (*_TRANSFORMER, "--shard", "1"), ("train_loss", "val_loss")
-    ),
-    "counting": Workload(
-        Path(__file__).with_name("counting_script.py"),
-        ("--epochs", "24"),
-        ("train_loss", "mean_hash_0", "mean_hash_1", "mean_hash_2"),
-    ),
-}
 
 
 @dataclass

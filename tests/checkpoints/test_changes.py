@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
 import shutil
@@ -15,49 +14,7 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch, split_at_reports
-
-
-class Watched:
-    """A folder, a log, and what is seen of them."""
-
-    def __init__(self, parent):
-        self.folder = parent / "checkpoints"
-        self.log = parent / "std.out"
-        self.watch = ChangeWatch(str(self.folder), str(self.log))
-
-    def write(self, path, text="x"):
-        (self.folder / path).write_text(text)
-
-    def report(self):
-        with open(self.log, "a") as file:
-            file.write("report\n")
-
-    def seen(self):
-        return ["log" if change is None else (change.kind, change.path) for change in self.watch.read()]
-
-
-@pytest.fixture
-def make_watched(tmp_path):
-    made = []
-
-    def make():
-        made.append(Watched(tmp_path))
-        return made[-1]
-
-    yield make
-    for watched in made:
-        watched.watch.close()
-
-
-@pytest.fixture
-def watched(tmp_path, make_watched):
-    (tmp_path / "checkpoints").mkdir()
-    return make_watched()
-
-
-def of(path):
-    """What is seen of a new file that is written."""
-    return [("created", path), ("written", path), ("closed", path)]
+from tests.checkpoints.watched import exchange, of
 
 
 def test_nothing_has_happened_at_first(watched):
@@ -194,38 +151,6 @@ def test_files_in_folders_in_it_are_seen(watched):
     assert watched.seen() == of("step-1/shards/0")
 
 
-def test_what_was_put_into_a_folder_before_it_was_watched_is_lost(watched):
-    (watched.folder / "step-1" / "shards").mkdir(parents=True)
-    watched.write("step-1/shards/0")
-    watched.write("step-1/index")
-    assert watched.seen()[:2] == [("lost", "step-1/shards/0"), ("lost", "step-1/index")]
-    watched.write("step-1/shards/0", "again")
-    assert watched.seen() == [("written", "step-1/shards/0"), ("closed", "step-1/shards/0")]
-
-
-def test_folders_that_are_there_from_the_beginning_are_watched(tmp_path, make_watched):
-    (tmp_path / "checkpoints" / "step-1" / "shards").mkdir(parents=True)
-    watched = make_watched()
-    watched.write("step-1/shards/0")
-    assert watched.seen() == of("step-1/shards/0")
-
-
-def test_a_folder_that_is_moved_has_its_new_name(watched):
-    (watched.folder / "aside" / "shards").mkdir(parents=True)
-    watched.seen()
-    watched.write("aside/shards/0")
-    os.rename(watched.folder / "aside", watched.folder / "step-1")
-    assert watched.seen() == [*of("aside/shards/0"), ("moved away", "aside"), ("moved", "step-1")]
-    watched.write("step-1/shards/1")
-    assert watched.seen() == of("step-1/shards/1")
-
-
-def exchange(path, other):
-    """Has two entries change places at one moment, as ``mv --exchange`` does."""
-    if ctypes.CDLL(None).renameat2(-100, os.fsencode(path), -100, os.fsencode(other), 2):
-        pytest.skip("the file system cannot exchange entries")
-
-
 def test_two_files_change_places(watched):
     for _ in range(2):
         watched.write("model")
@@ -233,102 +158,6 @@ def test_two_files_change_places(watched):
         watched.seen()
         exchange(watched.folder / "model.new", watched.folder / "model")
         assert watched.seen() == [("removed", "model"), ("moved away", "model.new"), ("moved", "model")]
-
-
-def test_two_folders_change_places_and_keep_their_watches(watched):
-    for name in ("present", "next"):
-        (watched.folder / name / "shards").mkdir(parents=True)
-    watched.seen()
-    for _ in range(3):
-        exchange(watched.folder / "next", watched.folder / "present")
-        assert watched.seen() == [("removed", "present"), ("moved away", "next"), ("moved", "present")]
-        for name in ("next/index", "present/index", "next/shards/0", "present/shards/0"):
-            watched.write(name, "more")
-            assert {path for _, path in watched.seen()} == {name}
-
-
-def test_a_folder_that_has_left_is_watched_no_longer(watched, tmp_path):
-    (watched.folder / "aside" / "shards").mkdir(parents=True)
-    watched.seen()
-    os.rename(watched.folder / "aside", tmp_path / "elsewhere")
-    assert watched.seen() == [("moved away", "aside")]
-    (tmp_path / "elsewhere" / "shards" / "0").write_text("x")
-    (tmp_path / "elsewhere" / "more").write_text("x")
-    assert watched.seen() == []
-    os.rename(tmp_path / "elsewhere", watched.folder / "back")
-    assert watched.seen() == [("moved", "back")]
-    watched.write("back/shards/1")
-    assert watched.seen() == of("back/shards/1")
-
-
-def test_a_folder_that_is_made_later_is_watched(make_watched):
-    watched = make_watched()
-    watched.folder.mkdir()
-    assert watched.seen() == []
-    watched.write("model")
-    assert watched.seen() == of("model")
-
-
-@pytest.mark.parametrize("how", ["filled", "moved"])
-def test_what_a_folder_has_in_it_at_once_is_seen(make_watched, tmp_path, how):
-    watched = make_watched()
-    folder = watched.folder if how == "filled" else tmp_path / "aside"
-    folder.mkdir()
-    (folder / "model").write_text("x")
-    if how == "moved":
-        os.rename(folder, watched.folder)
-    assert watched.seen() == [("lost" if how == "filled" else "moved", "model")]
-    watched.write("model", "again")
-    assert watched.seen() == [("written", "model"), ("closed", "model")]
-
-
-@pytest.mark.parametrize("how", ["removed", "moved"])
-def test_a_folder_that_goes_and_comes_again_is_watched(watched, tmp_path, how):
-    watched.write("model")
-    watched.seen()
-    if how == "removed":
-        shutil.rmtree(watched.folder)
-    else:
-        os.rename(watched.folder, tmp_path / "elsewhere")
-    assert watched.seen()[-1] == ("removed", "")
-    watched.folder.mkdir()
-    assert watched.seen() == []
-    if how == "moved":
-        (tmp_path / "elsewhere" / "model").write_text("not here")
-    assert watched.seen() == []
-    watched.write("model")
-    assert watched.seen() == of("model")
-
-
-def test_a_folder_that_is_a_link_is_watched_where_it_leads(tmp_path, make_watched):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "checkpoints").symlink_to("disk")
-    watched = make_watched()
-    watched.write("model")
-    assert watched.seen() == of("model")
-
-
-def test_a_link_that_is_made_later_is_watched_where_it_leads(tmp_path, make_watched):
-    watched = make_watched()
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "checkpoints").symlink_to("disk")
-    watched.seen()
-    watched.write("model")
-    assert watched.seen() == of("model")
-
-
-def test_a_link_that_leads_elsewhere_now_is_watched_there(tmp_path, make_watched):
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "checkpoints").symlink_to("one")
-    watched = make_watched()
-    (tmp_path / "new").symlink_to("two")
-    os.replace(tmp_path / "new", tmp_path / "checkpoints")
-    watched.seen()
-    (tmp_path / "one" / "model").write_text("not here")
-    assert watched.seen() == []
-    watched.write("model")
-    assert watched.seen() == of("model")
 
 
 def test_the_log_and_the_folder_are_seen_in_their_order(watched):

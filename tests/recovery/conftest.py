@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +23,7 @@ from syne_hypersched.recovery._lock import last_alive
 from syne_hypersched.recovery._orphans import find_orphans
 from syne_hypersched.recovery._resume import elapsed_s
 from tests.forked import ForkedProgram, ForkedPython
+from tests.recovery.tuners import make_tuner
 
 SCRIPT = """
 import argparse, json, os, signal, sys, time
@@ -207,3 +210,28 @@ def experiments(tmp_path: Path, wait_for: Callable[..., None], forked: ForkedPyt
     made = Experiments(tmp_path, wait_for, forked)
     yield made
     made.close()
+
+
+@pytest.fixture
+def make(experiments, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(experiments.folder / "experiments"))
+    return partial(make_tuner, experiments.script)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory):
+    """The folder of an experiment that has ended, which is not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    experiments = Experiments(folder, wait_for=None, forked=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNETUNE_FOLDER", str(folder / "experiments"))
+        make_tuner(experiments.script).run()
+    return experiments.path("test")
+
+
+@pytest.fixture
+def finished(finished_once, make, experiments):
+    """A copy of an experiment that has ended."""
+    tuner = make()
+    shutil.copytree(finished_once, tuner.tuner_path, symlinks=True)
+    return tuner

@@ -19,7 +19,8 @@ def forked_torch() -> Iterator[ForkedPython]:
 @pytest.fixture(scope="session")
 def counting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """Forks the script that counts samples; that it imports PyTorch takes seconds, once for all tests."""
-    from benchmarking.fidelity.invisible_resizing import WORKLOADS, Server
+    from benchmarking.fidelity.invisible_resizing import Server
+    from benchmarking.fidelity.resizing_workloads import WORKLOADS
 
     server = Server(WORKLOADS["counting"].script, tmp_path_factory.mktemp("server") / "server.log")
     server.launcher.warm_up()

@@ -11,15 +11,14 @@ pytest.importorskip("torch")
 
 from benchmarking.fidelity import invisible_resizing
 from benchmarking.fidelity.invisible_resizing import (
-    WORKLOADS,
     Server,
     Trainer,
     Training,
-    Workload,
     largest_difference,
     train_disturbed,
     train_undisturbed,
 )
+from benchmarking.fidelity.resizing_workloads import WORKLOADS, Workload
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 

@@ -9,14 +9,13 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarking.fidelity.invisible_resizing import (
-    WORKLOADS,
     Trainer,
     Training,
-    Workload,
     largest_difference,
     train_changed,
     train_undisturbed,
 )
+from benchmarking.fidelity.resizing_workloads import WORKLOADS, Workload
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 

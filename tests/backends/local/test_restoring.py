@@ -10,8 +10,7 @@ from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends.local._restore import RestoredTrial
 from syne_hypersched.backends.shared.elastic import ElasticTrial
-from tests.backends.local.test_checkpoints import best, publish
-from tests.backends.local.test_checkpoints import make_trials as make_trials
+from tests.backends.local.saving import best, publish
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarking.faults import checkpoint_script as script
 from benchmarking.faults.checkpoint_referee import RULES, Best, Evidence, Reported, judge, lasting
-from benchmarking.faults.checkpoint_writers import Found
+from benchmarking.faults.checkpoint_writer import Found
 
 EXACT = {"level": 3, "launch": 0, "generation": 3, "match": "exact"}
 WITHIN_2 = EXACT | {"match": 2}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarking.faults.checkpoint_seals import Identity
-from benchmarking.faults.checkpoint_writers import HEAVY, WRITERS, Found, inspect
+from benchmarking.faults.checkpoint_writer import Found
+from benchmarking.faults.checkpoint_writers import HEAVY, WRITERS, inspect
 
 IDENTITY = Identity(x=0.25, launch=1, epoch=3, size=200_000)
 LIGHT = [name for name in WRITERS if name not in HEAVY]
@@ -111,7 +112,7 @@ def test_only_those_that_say_so_are_whole_at_every_moment(name, tmp_path, monkey
     writer = WRITERS[name](num_pauses=2, pause_s=0.0)
     writer.save(tmp_path, replace(IDENTITY, epoch=2))
     monkeypatch.setattr(
-        "benchmarking.faults.checkpoint_writers.time.sleep", lambda _: states.append(inspect(writer, tmp_path))
+        "benchmarking.faults.checkpoint_writer.time.sleep", lambda _: states.append(inspect(writer, tmp_path))
     )
     writer.save(tmp_path, IDENTITY)
     assert states

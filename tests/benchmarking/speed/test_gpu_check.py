@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarking.speed.gpu_check import CHECKS, Row, Setting, losses, main, run_checks, table_of, used_megabytes
+from benchmarking.speed.gpu_check import CHECKS, Row, Setting, losses, main, run_checks, table_of
+from benchmarking.speed.gpu_memory import used_megabytes
 
 ROOT = Path(__file__).resolve().parents[3]
 

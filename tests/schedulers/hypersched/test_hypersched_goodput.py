@@ -10,8 +10,8 @@ from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_TIME
 
 from syne_hypersched.allocation.throughput import ThroughputModel
 from syne_hypersched.contract import BATCH_SIZE, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, STEP_TIME_S
-from tests.schedulers.hypersched.test_hypersched import Tuning
 from tests.schedulers.hypersched.test_hypersched_properties import TABLES, ElasticTuning, endings, happenings
+from tests.schedulers.hypersched.tunings import Tuning
 from tests.thoroughness import examples
 
 #: Scales almost linearly, and not at all.

@@ -249,7 +249,7 @@ class Arrival:
                 file.write(data[position : position + length])
             position += length
         if position != len(data):
-            raise ValueError(f"the pieces have {position} bytes, but got {len(data)}")
+            raise ValueError(f"the pieces must have {position} bytes, but got {len(data)}")
 
     def commit(self) -> int | None:
         """Puts everything in place. Returns the number of the newest generation, if there is one.

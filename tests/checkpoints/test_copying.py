@@ -128,7 +128,7 @@ def test_what_changes_during_each_copy_is_not_copied_unless_it_is_a_log(tmp_path
         assert copy_checkpoint(source, tmp_path / "target")
         assert (tmp_path / "target" / "model").read_text() == "epoch 1"
         return
-    with pytest.raises(OSError, match="written all the time"):
+    with pytest.raises(OSError, match="written to all the time"):
         copy_checkpoint(source, tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
@@ -200,7 +200,7 @@ def test_half_a_copy_is_no_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(copying, "_place", place_half)
     monkeypatch.setattr(copying, "_SETTLE_PAUSE_S", 0.0)
-    with pytest.raises(OSError, match="written all the time"):
+    with pytest.raises(OSError, match="written to all the time"):
         copy_checkpoint(tmp_path / "source", tmp_path / "target")
     assert not (tmp_path / "target").exists()
 

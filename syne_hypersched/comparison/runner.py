@@ -155,11 +155,11 @@ def _one_by_one(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun])
 
 
 def _in_processes(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun], jobs: int) -> Finished:
-        # Each process has one core, and threads of numerical libraries would only compete for it.
+    # Each process has one core, and threads of numerical libraries would only compete for it.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     before = set(multiprocessing.active_children())
-        # Spawn new interpreters instead of forks: this process may have threads, and its state is not needed.
+    # Spawn new interpreters instead of forks: this process may have threads, and its state is not needed.
     executor = ProcessPoolExecutor(
         min(jobs, len(runs)), mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupt
     )

@@ -1,4 +1,4 @@
-"""Searches again on the learning curves of a run, in virtual time: what would have happened with other settings?"""
+"""Searches again on the learning curves of a run, in virtual time, with the same or other settings."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_a_certain_lead_is_found_among_many_groups():
         (lambda r: r, {"rivals": ["bda"]}, "did you mean 'bad'"),
         (lambda r: r, {"groups": {"g": ["z"]}}, "group 'g'"),
         (lambda r: r, {"rivals": ["good", "bad"]}, "rivals must be schedulers other than the candidate 'good'"),
-        (lambda r: r[r.scheduler == "good"], {}, "rivals must be schedulers other than the candidate 'good', but got \\[\\]"),
+        (lambda r: r[r.scheduler == "good"], {}, "other than the candidate 'good', but got \\[\\]"),
         (lambda r: r.assign(regret=r.regret.astype(str) + "s"), {}, "regret must be a number, but is '.*s' for 'good'"),
         (lambda r: pd.concat([r, r]), {}, "each run once"),
         (lambda r: r[r.seed == 0], {}, "at least 2 seeds"),

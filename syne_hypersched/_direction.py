@@ -56,15 +56,15 @@ def doubt_of_direction(metric: str, do_minimize: bool) -> str:
     Example
     -------
     >>> doubt_of_direction("val_loss", do_minimize=False)
-    "The metric 'val_loss' is maximised, although less of it seems to be better"
+    "The metric 'val_loss' is maximised, although a lower value seems to be better"
     >>> doubt_of_direction("val_loss", do_minimize=True)
     ''
     """
     more = is_more_better(metric)
     if more is None or more != do_minimize:
         return ""
-    done, better = ("minimised", "more") if do_minimize else ("maximised", "less")
-    return f"The metric {metric!r} is {done}, although {better} of it seems to be better"
+    done, better = ("minimised", "higher") if do_minimize else ("maximised", "lower")
+    return f"The metric {metric!r} is {done}, although a {better} value seems to be better"
 
 
 def is_news(metric: str, do_minimize: bool) -> bool:

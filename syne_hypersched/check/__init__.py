@@ -1,6 +1,6 @@
-"""Checks a training script before it is tuned: launches it for real, ends it at bad moments, and says what is wrong.
+"""Checks a training script before it is tuned: launches it, ends it at bad moments, and reports problems.
 
-The package is called ``check`` after its command; :mod:`syne_hypersched.checks` checks arguments.
+The package is named ``check`` after its command; :mod:`syne_hypersched.checks` checks arguments.
 """
 
 from syne_hypersched.check._check import CheckResult as CheckResult

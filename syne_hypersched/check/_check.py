@@ -1,4 +1,4 @@
-"""The check of a script as one function, its result, and the command."""
+"""The check of a script as one function, its result, and the code behind the command."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from syne_hypersched.check._rows import CheckRow
 from syne_hypersched.check._stages import Plan, clean
 
 EXIT_FAIL = 1
-"""Exit code of the command if a property is missing."""
+"""Exit code of the command if a property has failed."""
 
 EXIT_USAGE = 2
-"""Exit code of the command if its arguments make no sense."""
+"""Exit code of the command if its arguments are invalid."""
 
 EXIT_INTERRUPTED = 130
 """Exit code of the command after Ctrl-C."""
@@ -49,15 +49,15 @@ class CheckResult:
     script
         The script.
     metric
-        Entry of the reports that was taken for the metric; empty: none.
+        Name of the metric in the reports; empty: none was found.
     resource
-        Entry of the reports that was taken for the resource; empty: none.
+        Name of the resource in the reports; empty: none was found.
     num_devices
-        Devices of the launches on several devices.
+        Number of devices of the launches on several devices.
     seconds
-        How long the check took.
+        Duration of the check.
     rows
-        The properties.
+        The results, one for each property.
     folder
         Folder with all logs and checkpoints; None: it was removed.
     """
@@ -72,7 +72,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether no property has failed. Some may be unknown."""
+        """Whether no property has failed. Some properties may be unknown."""
         return not self.failures
 
     @property
@@ -81,7 +81,7 @@ class CheckResult:
         return tuple(row for row in self.rows if row.status == "FAIL")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON types."""
+        """The result as plain JSON types."""
         return {**asdict(self), "passed": self.passed}
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class CheckResult:
             lines.append(f"{row.status:7}  {row.name:{width}}  {shown(row.found)}")
             if row.advice:
                 indent = " " * (width + 11)
-                lines += textwrap.wrap(  # a path stays whole, so that it can be copied
+                lines += textwrap.wrap(  # a path is not broken, so that it can be copied
                     row.advice, _WIDTH, initial_indent=f"{indent}> ", subsequent_indent=indent + "  ",
                     break_long_words=False, break_on_hyphens=False,
                 )  # fmt: skip
@@ -124,51 +124,52 @@ def check_script(
 ) -> CheckResult:
     """Checks whether a training script can be paused, resized and killed without losing work.
 
-    The script is launched some six times, each time for a few epochs, as :class:`~syne_hypersched.ElasticLocalBackend`
-    would launch it: undisturbed; ended by SIGTERM in the middle of an epoch, and launched again on ``num_devices``
-    devices; killed while it saves, and launched again. Choose options with which an epoch takes seconds.
+    The script is launched about six times, each time for a few epochs, in the same way as
+    :class:`~syne_hypersched.ElasticLocalBackend` launches it. One launch is undisturbed. One is ended by SIGTERM in the
+    middle of an epoch, and continued on ``num_devices`` devices. One is killed during a save, and continued. Choose
+    options with which an epoch takes seconds.
 
     Parameters
     ----------
     script
         Training script or program.
     options
-        Its options. ``--st_checkpoint_dir FOLDER`` is added, unless one of them contains ``{st_checkpoint_dir}``.
+        Its options. ``--st_checkpoint_dir FOLDER`` is added, unless an option contains ``{st_checkpoint_dir}``.
     num_devices
-        Devices for the launch on several devices. With fewer GPUs, these launches are left out.
+        Number of devices for the launch on several devices. If there are fewer GPUs, these launches are skipped.
     device_type
-        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
+        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, otherwise CPU slots.
     processes
         ``"per_device"``: a launch has one process for each of its devices, with the environment of
         ``torch.distributed``. ``"single"``: one process that sees all devices.
     binary
-        Program (and arguments, as a list or as one string) that runs ``script``. By default Python scripts are run by
-        this interpreter and anything else by itself.
+        Program (and arguments, as a list or as one string) that runs ``script``. By default, this interpreter runs
+        Python scripts, and any other file is executed directly.
     grace_s
         Seconds from SIGTERM, which asks the script to checkpoint and exit, to SIGKILL.
     share_devices
-        Whether other experiments here may use the same devices. By default not GPUs.
+        Whether other experiments on this machine may use the same devices. By default, GPUs are not shared.
     metric, resource
-        Entries of the reports; by default they are found by their names and values.
+        Names in the reports; by default they are found by their names and values.
     num_reports
-        Reports after which a launch is ended. At least 2; with 4 or more all properties can be seen.
+        Number of reports after which a launch is ended. At least 2; all properties can be judged with 4 or more.
     tolerance
         How far the learning curve of a relaunched trial may be from an undisturbed one, as a share of the range of the
-        latter. A script that is deterministic must be five times as close, and one on another number of devices may be
-        three times as far away.
+        undisturbed curve. A deterministic script must be five times as close. On another number of devices, the curve
+        may be three times as far away.
     timeout_s
         Seconds that a launch may take until its next report.
     keep
-        Folder for logs and checkpoints. By default a temporary one, which is removed if nothing has failed.
+        Folder for logs and checkpoints. By default a temporary folder, which is removed if nothing has failed.
     tell
-        Called before each launch with what is done next.
+        Called before each launch with a description of the next step.
 
     Raises
     ------
     TypeError, ValueError
-        An argument makes no sense.
+        An argument is invalid.
     RuntimeError
-        The devices are taken, or the kernel watches no more folders for this user.
+        The devices are in use, or the kernel watches no more folders for this user.
     """
     script = checks.path("script", script, "an existing file")
     if not script.is_file():
@@ -224,9 +225,9 @@ def check_and_print(script: str, options: Sequence[str], as_json: bool, **choice
     script, options
         Training script, and its options.
     as_json
-        Whether to print JSON instead of a table.
+        Whether to print JSON and not a table.
     choices
-        More arguments of :func:`check_script`.
+        Further arguments of :func:`check_script`.
     """
 
     def tell(what: str) -> None:

@@ -1,4 +1,4 @@
-"""The metric and the resource in the reports of a script, and how far two learning curves are apart; pure functions."""
+"""Finds metric and resource in the reports of a script, and compares learning curves. Pure functions."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Reports = Sequence[Mapping[str, Any]]
 _OTHER = frozenset({
     ACCUMULATION_STEPS, BATCH_SIZE, EFFICIENCY, MAX_BATCH_SIZE, MIN_BATCH_SIZE, NOISE_SCALE, STEP_TIME_S, THROUGHPUT,
 })  # fmt: skip
-#: Usual names of the resource, and parts of usual names of metrics, the best ones first.
+#: Usual names of the resource, and parts of usual metric names, the best ones first.
 _RESOURCES = ("epoch", "epochs", "step", "steps", "iteration", "iter", "round", "resource", "global_step")
 _METRICS = (
     "loss", "error", "err", "rmse", "mae", "mse", "perplexity", "ppl", "nll", "accuracy", "acc", "f1", "auc", "map",
     "iou", "bleu", "rouge", "reward", "return", "score",
 )  # fmt: skip
-#: First letters of words in names of metrics on data that was held out, and words in names that are no metric.
+#: First letters of words for held-out data in metric names, and words in names that are not metrics.
 _HELD_OUT = ("val", "eval", "test", "dev")
 _COSTS = frozenset({
     "time", "runtime", "walltime", "timestamp", "elapsed", "duration", "sec", "secs", "second", "seconds", "ms", "lr",
@@ -43,7 +43,7 @@ _COSTS = frozenset({
 
 @dataclass(frozen=True)
 class CurveNames:
-    """Which entries of the reports are the resource and the metric; empty: none was found."""
+    """Names of the resource and the metric in the reports; empty: none was found."""
 
     resource: str
     metric: str
@@ -66,7 +66,7 @@ def find_names(reports: Reports, resource: str | None, metric: str | None) -> Cu
 
 
 def _metric_order(name: str) -> tuple[bool, bool, bool, bool, int]:
-    """Sorts names by how much they look like the metric, the best one first."""
+    """Sort key: names that look most like a metric come first."""
     words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()) if word]
     places = [
         place
@@ -80,7 +80,7 @@ def _metric_order(name: str) -> tuple[bool, bool, bool, bool, int]:
 
 
 def level_sizes(reports: Reports, name: str) -> list[int]:
-    """How many reports follow each other at each level: there may be one of the training, and one of the validation."""
+    """Number of successive reports at each level: training and validation may each have one."""
     levels = [report.get(name) if name else None for report in reports]
     sizes: list[int] = []
     for index, level in enumerate(levels):
@@ -92,12 +92,12 @@ def level_sizes(reports: Reports, name: str) -> list[int]:
 
 
 def levels(reports: Reports, name: str) -> list[float]:
-    """The resource levels of reports that are numbers, each once."""
+    """The numeric resource levels of reports, each once."""
     return list(dict.fromkeys(report[name] for report in reports if checks.is_number(report.get(name))))
 
 
 def goes_back(reports: Reports, name: str) -> tuple[float, float] | None:
-    """Two resource levels that follow each other in one launch, of which the second is lower; None: there are none."""
+    """Two successive resource levels of one launch of which the second is lower; None: there are none."""
     found = [report[name] for report in reports if checks.is_number(report.get(name))]
     return next(((earlier, later) for earlier, later in pairwise(found) if later < earlier), None)
 
@@ -107,12 +107,12 @@ def _is_text(value: object) -> bool:
 
 
 def why_no_resource(reports: Reports, name: str) -> str:
-    """Why an entry cannot be the resource level; empty if it can."""
+    """Why an entry cannot be the resource level; empty if it can be."""
     levels = [report.get(name) for report in reports]
     for level in levels:
         if not checks.is_number(level) or not math.isfinite(level) or level != int(level) or level < 1:
             return f"{name} must be an integer of at least 1 in every report, but is {level!r} in one"
-    # There may be several reports of a level.
+    # One level may have several reports.
     levels = [level for index, level in enumerate(levels) if not index or level != levels[index - 1]]
     if len(levels) == 1 < len(reports):
         return f"{name} must grow from report to report, but is always {_listed(levels)}"
@@ -125,11 +125,11 @@ def why_no_resource(reports: Reports, name: str) -> str:
 
 
 def why_no_metric(reports: Reports, name: str, resource: str = "") -> str:
-    """Why an entry cannot be the metric; empty if it can. Of several reports of a level, one must have it."""
+    """Why an entry cannot be the metric; empty if it can be. Only one of several reports of a level must have it."""
     sizes, end = level_sizes(reports, resource), 0
     for number, size in enumerate(sizes):
         end += size
-        is_cut = number + 1 == len(sizes) > 1 and size < max(sizes)  # it was ended between two reports of a level
+        is_cut = number + 1 == len(sizes) > 1 and size < max(sizes)  # the launch ended between two reports of a level
         together = reports[end - size : end]
         if not is_cut and not any(name in report for report in together):
             return f"{name} must be in every report, but is missing in one with {', '.join(together[-1])}"
@@ -144,7 +144,7 @@ def _listed(values: Sequence[object]) -> str:
 
 
 def curve(reports: Reports, names: CurveNames) -> dict[float, float]:
-    """The metric by resource level, as far as both are finite numbers. The first report of a level counts."""
+    """The metric by resource level, where both are finite numbers. The first report of a level counts."""
     found: dict[float, float] = {}
     for report in reports:
         level, value = report.get(names.resource), report.get(names.metric)
@@ -155,7 +155,7 @@ def curve(reports: Reports, names: CurveNames) -> dict[float, float]:
 
 @dataclass(frozen=True)
 class Apart:
-    """Where two curves differ most."""
+    """The point at which two curves differ most."""
 
     level: float
     value: float
@@ -168,20 +168,20 @@ class Apart:
 
 
 def apart(found: Mapping[float, float], expected: Mapping[float, float]) -> Apart | None:
-    """Where a curve differs most from another one; None: they have no level in common."""
+    """The point at which two curves differ most; None: they have no common level."""
     pairs = [Apart(level, value, expected[level]) for level, value in found.items() if level in expected]
     return max(pairs, key=lambda pair: pair.distance, default=None)
 
 
 def allowed(expected: Mapping[float, float], repeats: Sequence[Mapping[float, float]], tolerance: float) -> float:
-    """How far a curve may be from the undisturbed one.
+    """How far a curve may be from the undisturbed curve.
 
     Parameters
     ----------
     expected
         The undisturbed curve.
     repeats
-        What other undisturbed launches have reported: how much the script differs from run to run.
+        Curves of other undisturbed launches: they show how much the script differs from run to run.
     tolerance
         Share of the range of the undisturbed curve.
     """
@@ -193,7 +193,7 @@ def allowed(expected: Mapping[float, float], repeats: Sequence[Mapping[float, fl
 
 
 def within_an_epoch(worst: Apart, expected: Mapping[float, float]) -> bool:
-    """Whether a curve is no farther from the undisturbed one than that changes from this level to the next or before.
+    """Whether the distance from the undisturbed curve is at most the change of that curve to a neighbouring level.
 
     On another number of devices, batch normalisation and dropout differ, and small differences grow.
     """

@@ -1,4 +1,4 @@
-"""Launches a script as the local backend does, watches it, and sends it signals."""
+"""Launches a script like the local backend, watches it, and sends signals to it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from syne_hypersched.checkpoints import Change, ChangeWatch
 from syne_hypersched.filenames import SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME, rank_log_name
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec, working_directory
 
-#: The checkpoint folder in an option of the script.
+#: Placeholder of the checkpoint folder in an option of the script.
 CHECKPOINT_PLACEHOLDER = "{st_checkpoint_dir}"
-#: Seconds between two looks at a launch of which nothing is heard.
+#: Seconds between two looks at a launch, if nothing happens.
 _LOOK_S = 0.05
 #: Lines of a log that are shown.
 _NUM_LINES = 12
-#: Seconds within which a signal arrives.
+#: Maximum number of seconds until a signal has arrived.
 _STOP_S = 2.0
 
 
 class WatchedLaunch:
-    """One launch that is watched: all that happens is noticed while a method waits.
+    """Watches one launch. Events are handled while a method waits.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class WatchedLaunch:
         self._places: list[tuple[int, int]] = []
         self.handle = -1
 
-    # What the launcher tells, in its own thread.
+    # Called by the launcher, in its own thread.
 
     def on_launched(self, pids: list[int]) -> None:
         """Records that the processes exist."""
@@ -82,7 +82,7 @@ class WatchedLaunch:
         with contextlib.suppress(OSError):
             os.write(self._wakeup[1], b"x")
 
-    # What the check does.
+    # Called by the check.
 
     @property
     def has_ended(self) -> bool:
@@ -90,7 +90,7 @@ class WatchedLaunch:
         return self._exit is not None
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Waits until a condition holds or the launch has ended. Every report renews the time that it may take.
+        """Waits until a condition holds or the launch has ended. Each report restarts the time limit.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class WatchedLaunch:
             select.select([self._watch.fd, self._wakeup[0]], [], [], _LOOK_S)
 
     def num_saves(self) -> int:
-        """Changes so far that belong to a save."""
+        """Number of changes so far that belong to a save."""
         return num_saves(self.changes, self._places)
 
     def send(self, signum: int) -> None:
@@ -125,11 +125,11 @@ class WatchedLaunch:
                     os.kill(pid, signum)
 
     def num_saves_since_report(self) -> int:
-        """Changes since the last report that belong to a save, or may."""
+        """Number of changes since the last report that belong, or may belong, to a save."""
         return num_saves(self.changes, self._places, after=self._places[-1][0] if self._places else 0)
 
     def copy_checkpoints(self, folder: Path, target: Path) -> None:
-        """Copies the checkpoint folder while the script is stopped, and notices all that it has done until then."""
+        """Copies the checkpoint folder while the script is stopped, and handles all earlier events."""
         self._stop()
         try:
             if folder.is_dir():
@@ -141,12 +141,12 @@ class WatchedLaunch:
             self.send(signal.SIGCONT)
 
     def _stop(self) -> None:
-        """Stops all ranks, and waits until they stand still."""
+        """Stops all ranks, and waits until they have stopped."""
         self.send(signal.SIGSTOP)
         self._wait_for_ranks(lambda status: status.get("State", "T")[0] in "TtZX")
 
     def _wait_for_ranks(self, until: Callable[[Mapping[str, str]], bool]) -> None:
-        """Waits until what the kernel says of each rank fits, for a short time."""
+        """Waits for a short time until the kernel's status of each rank meets a condition."""
         give_up_at = time.monotonic() + _STOP_S
         while not self.has_ended and not all(until(_status(pid)) for pid in self._pids):
             if time.monotonic() >= give_up_at:
@@ -154,8 +154,8 @@ class WatchedLaunch:
             time.sleep(0.001)
 
     def terminate(self, grace_s: float, timeout_s: float) -> None:
-        """Sends SIGTERM, SIGKILL after the grace period, and waits for the end."""
-        self._stop()  # what is reported before the signal arrives is told from what is reported after it
+        """Sends SIGTERM, then SIGKILL after the grace period, and waits for the end."""
+        self._stop()  # so that reports before and after the signal can be told apart
         try:
             self._launcher.drain(self.handle, grace_s)
             self._wait_for_ranks(_has_sigterm)
@@ -167,13 +167,13 @@ class WatchedLaunch:
         self.wait(lambda: False, grace_s + timeout_s)
 
     def kill(self) -> None:
-        """Ends it at once, because enough is known."""
+        """Ends the launch at once, because enough is known."""
         self._was_told_to_leave = not self.has_ended
         self._launcher.drain(self.handle, 0.0)
         self.wait(lambda: False, 60.0)
 
     def give_up(self) -> None:
-        """Ends it because it is silent."""
+        """Ends the launch, because it is silent."""
         self._is_silent = True
         self.kill()
 
@@ -206,7 +206,7 @@ class WatchedLaunch:
         )
 
     def _look(self, to_the_end: bool = False) -> None:
-        """Handles what is new. Changes that are read after the log may be older than its new reports."""
+        """Handles new events. Changes that are read after the log may be older than its new reports."""
         seen = self._watch.read()
         found = self._tail.reports(to_the_end)
         for _ in range(3):
@@ -228,31 +228,31 @@ class WatchedLaunch:
 
 
 def _status(pid: int) -> dict[str, str]:
-    """What the kernel says of a process; empty if there is none."""
+    """The kernel's status of a process; empty if the process is gone."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
     return {}
 
 
 def _has_sigterm(status: Mapping[str, str]) -> bool:
-    """Whether SIGTERM waits for a process that is stopped, or the process is gone."""
+    """Whether SIGTERM is pending for a stopped process, or the process is gone."""
     pending = int(status.get("ShdPnd", "0"), 16) | int(status.get("SigPnd", "0"), 16)
     return not status or status["State"][0] in "ZX" or bool(pending >> (signal.SIGTERM - 1) & 1)
 
 
 class Stage:
-    """Where launches of one script take place: its devices, the preloading server, and a folder.
+    """The place where a script is launched: its devices, the preloading server, and a folder.
 
     Parameters
     ----------
     argv
-        Script and options; with ``{st_checkpoint_dir}`` where the checkpoint folder is to be.
+        Script and options, with ``{st_checkpoint_dir}`` in place of the checkpoint folder.
     binary
-        What runs the script if it is launched cold; empty for a warm launch.
+        Program that runs the script if it is launched cold; empty for a warm launch.
     devices
         The devices.
     processes
-        Whether each device has a process of its own.
+        Whether each device has its own process.
     grace_s
         Seconds from SIGTERM to SIGKILL.
     folder
@@ -292,7 +292,7 @@ class Stage:
 
     @property
     def num_devices(self) -> int:
-        """Devices that there are."""
+        """Number of devices."""
         return len(self._devices.names)
 
     def checkpoints(self, trial: str) -> Path:
@@ -300,7 +300,7 @@ class Stage:
         return self.folder / trial / "checkpoints"
 
     def start(self, trial: str, num_devices: int) -> WatchedLaunch:
-        """Launches the script as a trial of this name, which goes on from the checkpoint of an earlier launch."""
+        """Launches the script as a trial of this name. It continues from the checkpoint of an earlier launch."""
         (self.folder / trial).mkdir(exist_ok=True)
         logs = self.folder / trial / f"launch-{self._num_launches}"
         self._num_launches += 1

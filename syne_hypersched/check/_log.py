@@ -11,7 +11,7 @@ from syne_hypersched._terminal_text import plain_log
 
 _NUM_BYTES = 20_000
 _TRACEBACK = "Traceback (most recent call last)"
-#: What torch writes before each line of a traceback, of several ranks.
+#: Prefix that torch writes before each line of a rank's traceback.
 _RANK = re.compile(r"^\[rank\d+\]:\s?")
 
 
@@ -26,9 +26,9 @@ def last_lines(path: str) -> list[str]:
 
 
 def error_line(lines: Sequence[str]) -> str:
-    """The line that says what went wrong: the error after the last traceback, or the last line; empty if there is none.
+    """The line that describes the error: the error after the last traceback, or the last line; empty without lines.
 
-    The message of an error may have several lines, the first of which says most.
+    The message of an error may have several lines. The first one tells most.
     """
     begin = max((index for index, line in enumerate(lines) if _TRACEBACK in line), default=None)
     if begin is not None:

@@ -7,13 +7,13 @@ from typing import Literal, TypeAlias
 
 Status: TypeAlias = Literal["PASS", "FAIL", "UNKNOWN"]
 
-#: Status, what was seen, and what to change.
+#: Status, observation, and advice.
 Finding: TypeAlias = tuple[Status, str, str]
 
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A property of a script, and whether the script has it.
+    """A property, and whether the script has it.
 
     .. code-block:: python
 
@@ -23,15 +23,15 @@ class CheckRow:
     Attributes
     ----------
     name
-        The property, in few words.
+        Short name of the property.
     status
-        ``UNKNOWN``: it could not be seen.
+        ``PASS``, ``FAIL``, or ``UNKNOWN``: it could not be judged.
     found
-        What was seen.
+        The observation.
     advice
-        What to change; empty unless it failed.
+        What to change; empty unless the property has failed.
     log
-        The last lines of the log, if a launch has ended with an error.
+        The last lines of the log, if a launch ended with an error.
     """
 
     name: str

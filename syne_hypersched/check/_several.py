@@ -1,4 +1,4 @@
-"""Says whether a script runs on several devices as it does on one; pure functions."""
+"""Judges whether a script behaves on several devices as on one. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _NO_LAUNCH = "there was no launch on more than 1 device that has reported"
 
 
 def other_devices(seen: Observed, failed: AbstractSet[str]) -> Finding:
-    """Whether a trial goes on on several devices.
+    """Whether a trial continues on several devices.
 
     Parameters
     ----------
     seen
         All launches.
     failed
-        Names of properties that have failed.
+        Names of the properties that have failed.
     """
     trace, number = seen.resized, seen.num_devices
     if trace is None or number == 1:
@@ -31,16 +31,16 @@ def other_devices(seen: Observed, failed: AbstractSet[str]) -> Finding:
             return "UNKNOWN", f"on {number} devices as on 1: {trace.end}", ""
         advice = (
             f"Read {trace.log}. The checkpoint must not depend on the number of devices, and all ranks must take "
-            "the same steps; a script that knows no ranks needs --processes single."
+            "the same steps. A script that does not support ranks needs --processes single."
         )
         return "FAIL", f"on {number} devices: {trace.end}", advice
     if not trace.reports:
-        return "UNKNOWN", f"no report on {number} devices: it may have been done", ""
+        return "UNKNOWN", f"no report on {number} devices: the training may have been finished", ""
     return "PASS", f"{counted(len(trace.reports), 'report')} on {number} devices", ""
 
 
 def one_writer(seen: Observed, failed: AbstractSet[str]) -> Finding:
-    """Whether one rank alone writes the checkpoint; see :func:`other_devices`."""
+    """Whether only one rank writes the checkpoint; see :func:`other_devices`."""
     trace, alone = seen.resized, seen.alone
     if "checkpoint found" in failed:
         return "UNKNOWN", "no checkpoint", ""
@@ -55,7 +55,7 @@ def one_writer(seen: Observed, failed: AbstractSet[str]) -> Finding:
     if path:
         number = max(written[path] for written in segments)
         advice = (
-            "Only the process with RANK 0 may write the checkpoint; a script that knows no ranks needs "
+            "Only the process with RANK 0 may write the checkpoint. A script that does not support ranks needs "
             "--processes single."
         )
         return "FAIL", f"{path} was written {number} times from one report to the next", advice
@@ -71,5 +71,5 @@ def global_batch(seen: Observed) -> Finding:
     if before is None or after is None:
         return "UNKNOWN", f"the script does not report {BATCH_SIZE}, its global batch", ""
     found = f"{before} on 1 device, {after} on {trace.num_devices}"
-    advice = "Divide the global batch by WORLD_SIZE to get the batch of a device."
+    advice = "Divide the global batch by WORLD_SIZE to get the batch of one device."
     return ("PASS" if before == after else "FAIL"), found, advice

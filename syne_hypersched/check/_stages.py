@@ -1,4 +1,4 @@
-"""The launches that a check consists of: undisturbed, terminated and resized, killed while it saves."""
+"""The launches of a check: undisturbed; terminated and resized; killed during a save."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ from syne_hypersched.checkpoints import Change
 
 @dataclass
 class Observed:
-    """All launches of a check, as far as they took place."""
+    """All launches of a check that took place."""
 
     alone: LaunchTrace
-    """Undisturbed, on one device."""
+    """The undisturbed launch, on one device."""
     terminated: LaunchTrace | None = None
-    """On one device, with SIGTERM in the middle of an epoch."""
+    """A launch on one device, with SIGTERM in the middle of an epoch."""
     resized: LaunchTrace | None = None
-    """The same trial, launched again on several devices."""
+    """A later launch of the same trial, on several devices."""
     killed: LaunchTrace | None = None
-    """On one device, killed at the beginning of a save."""
+    """A launch on one device, killed at the beginning of a save."""
     restarted: LaunchTrace | None = None
-    """The same trial, launched again on one device."""
+    """A later launch of the same trial, on one device."""
     resumed: LaunchTrace | None = None
-    """On one device, from the checkpoint folder as :attr:`terminated` left it or, if that was killed or reported
-    something else after SIGTERM, as it was right after a report of :attr:`alone`."""
+    """A launch on one device from the checkpoint folder that :attr:`terminated` left. If that launch was killed, or
+    reported something else after SIGTERM, the folder is a copy made just after a report of :attr:`alone`."""
     num_resumed: int = 0
-    """Reports before :attr:`resumed`; 0: it is not certain after which of them the folder was copied."""
+    """Number of reports before :attr:`resumed`; 0: it is not certain after which report the folder was copied."""
     torn: list[tuple[str, LaunchTrace]] = field(default_factory=list)
-    """Launches from other states that a kill may leave, each with its state in words."""
+    """Launches from other states that a kill may leave, each with a description of the state."""
     num_torn: int = 0
-    """Reports of :attr:`alone` before the save of :attr:`torn`."""
+    """Number of reports of :attr:`alone` before the save of :attr:`torn`."""
     num_before: int = 0
-    """Reports of a trial before it was ended."""
+    """Number of reports of a trial before it was ended."""
     num_devices: int = 1
-    """Devices that there were for :attr:`resized`."""
+    """Number of devices available for :attr:`resized`."""
 
 
 class Plan:
-    """Carries out the launches of a check, one after the other.
+    """Carries out the launches of a check one after another.
 
     Parameters
     ----------
     stage
-        Where they take place.
+        The place where the launches run.
     num_reports
-        Reports after which an undisturbed launch is ended, if it has not ended by itself.
+        Number of reports after which an undisturbed launch is ended, unless it has ended by itself.
     grace_s
         Seconds from SIGTERM to SIGKILL.
     timeout_s
         Seconds that a launch may take until its next report.
     tell
-        Called with what is done next, in words.
+        Called with a description of the next step.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class Plan:
         self._tell = tell
         #: Seconds between two reports.
         self._interval_s = 0.0
-        #: Reports of the undisturbed launch.
+        #: Number of reports of the undisturbed launch.
         self._num_alone = 0
-        #: Copies of the folder in the undisturbed launch, while it was stopped.
+        #: Copies of the folder of the undisturbed launch, made while it was stopped.
         self._copies: list[_Copy] = []
 
     def run(self) -> Observed:
-        """Performs the launches."""
+        """Carries out the launches."""
         self._tell("undisturbed on 1 device")
         alone = self._alone()
         seen = Observed(alone, num_devices=self._stage.num_devices)
         num_reports = self._num_alone = len(alone.reports)
         if num_reports < 2 or alone.is_silent or alone.exit_code not in (None, 0):
             return seen
-        # A script that saves only every second time is caught with an odd number.
+        # An odd number reveals a script that saves only every second time.
         after = seen.num_before = min(2, num_reports - 1)
         for attempt in range(3):
             self._tell(f"SIGTERM in the middle of an epoch, after {counted(after, 'report')}")
@@ -103,7 +103,7 @@ class Plan:
             trial = f"killed-{attempt}"
             seen.killed = self._kill_in_save(trial, after)
             if seen.killed.is_in_save(alone):
-                break  # otherwise it was too late
+                break  # otherwise the kill came too late
             if attempt == 1 and seen.killed.num_before_signal is None:
                 break
         if seen.killed is not None and seen.killed.num_before_signal is not None:
@@ -119,7 +119,7 @@ class Plan:
         return seen
 
     def _resume(self, seen: Observed, trial: str, num_reports: int) -> None:
-        """Launches the script from the checkpoint folder that another launch has left."""
+        """Launches the script from the checkpoint folder that another launch left."""
         ended, source, number = seen.terminated, self._stage.checkpoints(trial), seen.num_before
         if (
             ended is None
@@ -151,7 +151,7 @@ class Plan:
             if number <= 3:
                 target = self._stage.folder / f"after-report-{number}"
                 launch.copy_checkpoints(folder, target)
-                # It may have made more reports, or begun the next save, before it was stopped.
+                # The launch may have made more reports, or begun the next save, before it was stopped.
                 self._copies.append(
                     _Copy(target, len(launch.reports), len(launch.changes), not launch.num_saves_since_report())
                 )
@@ -162,7 +162,7 @@ class Plan:
     def _terminate(self, trial: str, after: int) -> LaunchTrace:
         launch = self._stage.start(trial, 1)
         if self._wait_for_reports(launch, after):
-            # If the next report comes too early, the middle of the next epoch will do, as long as one is left.
+            # If the next report comes too early, use the middle of the next epoch, as long as one is left.
             while launch.wait(partial(_has_more, launch, len(launch.reports)), self._until_the_middle_s(launch)):
                 if len(launch.reports) >= self._num_alone - 1:
                     break
@@ -171,7 +171,7 @@ class Plan:
         return launch.finish(1)
 
     def _until_the_middle_s(self, launch: WatchedLaunch) -> float:
-        """Seconds from a report to the middle of the next epoch, if the script is as fast as it has been."""
+        """Seconds from a report to the middle of the next epoch, if the script keeps its speed."""
         return min(self._interval_s, _interval_s(launch) or self._interval_s) / 2
 
     def _kill_in_save(self, trial: str, after: int) -> LaunchTrace:
@@ -194,17 +194,17 @@ class Plan:
 
     @staticmethod
     def _end(launch: WatchedLaunch, has_all: bool = False) -> None:
-        """Ends a launch, if it has not ended, because enough is known or because it is silent."""
+        """Ends a launch that still runs, because enough is known or because it is silent."""
         if not launch.has_ended:
             launch.kill() if has_all else launch.give_up()
 
     def _torn_states(self, alone: LaunchTrace) -> tuple[int, list[TornState]]:
-        """The states in the middle of the last save for which the files before and after it are known.
+        """The states in the middle of the last save for which the files before and after the save are known.
 
         Returns
         -------
         int, list of TornState
-            Reports before that save, and the states.
+            Number of reports before that save, and the states.
         """
         for old, new in reversed(list(pairwise(self._copies))):
             before, after = files_below(old.folder), files_below(new.folder)
@@ -212,7 +212,7 @@ class Plan:
             if new.num_reports != old.num_reports + 1 or not before or not after:
                 continue
             if any(num and not _is_quiet(alone.changes[num - 1]) for num in (old.num_changes, new.num_changes)):
-                continue  # stopped in a save
+                continue  # the launch was stopped during a save
             sizes = {path: Path(source).stat().st_size for path, source in after.items()}
             return old.num_reports, torn_states(before, after, sizes, changes)
         return 0, []
@@ -224,20 +224,20 @@ class _Copy:
 
     folder: Path
     num_reports: int
-    """Reports made when it was copied."""
+    """Number of reports at the time of the copy."""
     num_changes: int
-    """Changes of the folder seen when it was copied."""
+    """Number of changes of the folder seen before the copy."""
     is_clean: bool
     """Whether the folder was copied between a report and the next save."""
 
 
 def _is_quiet(change: Change) -> bool:
-    """Whether no file is open, or on its way, after a change."""
+    """Whether no file is open, or being moved, after a change."""
     return change.kind in ("closed", "moved", "removed", "lost")
 
 
 def _interval_s(launch: WatchedLaunch) -> float | None:
-    """Seconds between two reports of a launch, the median; None: it has made one at most."""
+    """Median number of seconds between two reports of a launch; None: it has made at most one report."""
     times = launch.report_times
     return statistics.median(later - earlier for earlier, later in pairwise(times)) if len(times) > 1 else None
 

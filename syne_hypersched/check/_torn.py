@@ -1,7 +1,7 @@
-"""States in which a process that is killed while it saves may leave its checkpoint folder.
+"""States in which a process that is killed during a save may leave its checkpoint folder.
 
-A kill cannot be timed so well that it hits every such state. They follow from what is known: the files before and after
-a save, and the order of its changes. Pure functions, except :func:`lay_out`.
+Kills cannot be timed so exactly that every such state occurs. So the states are derived from the files before and after
+a save, and from the order of its changes. Pure functions, except :func:`lay_out`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class TornState:
-    """A state that a kill may leave, in words and as pieces by path."""
+    """A state that a kill may leave: its description, and its pieces by path."""
 
     what: str
     pieces: Mapping[str, Piece]
@@ -34,7 +34,7 @@ class TornState:
 
 
 def files_below(folder: Path) -> dict[str, str]:
-    """All files below a folder: relative path and path."""
+    """All files below a folder: absolute path by relative path."""
     found = {}
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -46,16 +46,16 @@ def files_below(folder: Path) -> dict[str, str]:
 def torn_states(
     before: Mapping[str, str], after: Mapping[str, str], sizes: Mapping[str, int], changes: Sequence[Change]
 ) -> list[TornState]:
-    """The states in the middle of a save that differ in kind, the worst ones first; none if every save is atomic.
+    """The different kinds of states in the middle of a save, the worst ones first; none if every save is atomic.
 
     Parameters
     ----------
     before, after
         Files by relative path, before and after the save.
     sizes
-        Bytes of the files in ``after``.
+        Sizes of the files in ``after`` (bytes).
     changes
-        The changes in between, in order.
+        The changes during the save, in order.
     """
     if any(change.kind == "lost" and not change.path for change in changes):
         return []  # events are missing
@@ -89,11 +89,11 @@ def _touched(changes: Sequence[Change]) -> set[str]:
 def _states(
     before: Mapping[str, str], after: Mapping[str, str], changes: Sequence[Change]
 ) -> Iterator[tuple[int, dict[str, Piece], frozenset[str]]]:
-    """The state after each change that is known for sure: its number, the files and the folders."""
+    """The states after each change that are certain: number of the change, files and folders."""
     pieces = {path: Piece(source) for path, source in before.items()}
     folders: set[str] = set()
     leaving: dict[str, Piece] = {}
-    unsure: set[str] = set()  # what was moved here is not known
+    unsure: set[str] = set()  # paths with unknown content, because something was moved there
     for index, change in enumerate(changes):
         path, kind, later = change.path, change.kind, changes[index + 1 :]
         if kind == "made":
@@ -101,7 +101,7 @@ def _states(
         elif kind == "created":
             pieces[path] = Piece(None)
         elif kind in ("written", "closed", "lost"):
-            if kind != "lost" or path in after:  # else it may be a folder
+            if kind != "lost" or path in after:  # otherwise it may be a folder
                 source = _final(path, after, later) or before.get(path)
                 pieces[path] = Piece(source, is_half=kind == "written")
         else:
@@ -111,7 +111,7 @@ def _states(
             if kind == "moved away":
                 leaving = gone
                 if later and later[0].kind == "moved":
-                    continue  # the file arrives in the same moment
+                    continue  # the file arrives at the same moment
             elif kind == "moved":
                 pieces |= {f"{path}{rest}": piece for rest, piece in _moved(path, leaving, after, later).items()}
                 if not any(_is_in(other, path) for other in pieces):
@@ -124,9 +124,9 @@ def _states(
 def _moved(
     path: str, leaving: Mapping[str, Piece], after: Mapping[str, str], later: Sequence[Change]
 ) -> Mapping[str, Piece]:
-    """What was moved to a path: what is there after the save, unless that changes later.
+    """The files that were moved to a path: those that are there after the save, unless the path changes later.
 
-    The first changes in a new folder may be missed, because they come before its watch.
+    The first changes in a new folder may be missed, because they come before the folder is watched.
     """
     if any(_is_in(change.path, path) or _is_in(path, change.path) for change in later):
         return leaving
@@ -134,7 +134,7 @@ def _moved(
 
 
 def _may_lack(pieces: Mapping[str, Piece], after: Mapping[str, str], later: Sequence[Change]) -> bool:
-    """Whether a file may already be there although it has not been seen: it is never seen to come later."""
+    """Whether a file may already exist although it was not seen: no later change makes it."""
     for path in after:
         if path not in pieces:
             kinds = (
@@ -152,7 +152,7 @@ def _is_in(path: str, folder: str) -> bool:
 
 
 def _final(path: str, after: Mapping[str, str], later: Sequence[Change]) -> str | None:
-    """The stored file with what is written to a path now, wherever it is moved later; None: it is not known."""
+    """The stored file with the content that is now written to a path, even if it is moved later; None: unknown."""
     for index, change in enumerate(later):
         if change.kind == "moved away" and _is_in(path, change.path):
             if index + 1 < len(later) and later[index + 1].kind == "moved":

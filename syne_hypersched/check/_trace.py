@@ -1,7 +1,7 @@
-"""What one launch of a script has done, as values: its reports, its changes of the checkpoint folder, and its end.
+"""The record of one launch of a script, as values: its reports, its changes of the checkpoint folder, and its end.
 
-The kernel tells additions to the log and changes of the folder in one order. Several additions that are read at once
-may hold the reports in more than one way: then an order is not known.
+The kernel reports additions to the log and changes of the folder in one order. If several additions are read at once,
+they may contain the reports in several ways. Then the order is not known.
 """
 
 from __future__ import annotations
@@ -16,75 +16,75 @@ from typing import Any
 from syne_hypersched.checkpoint_folder import is_report_mark
 from syne_hypersched.checkpoints import Change, pattern_of
 
-#: Changes after which a file or folder is finished, and in its place unless it is moved later.
+#: Changes after which a file or folder is finished, and in its final place unless it is moved later.
 FINISHES = ("closed", "moved", "lost")
-#: Changes that a process makes while it saves.
+#: Changes that a process causes during a save.
 SAVES = ("made", "created", "written", *FINISHES)
 
 
 @dataclass(frozen=True)
 class LaunchTrace:
-    """What one launch has done."""
+    """The record of one launch."""
 
     num_devices: int
     reports: tuple[Mapping[str, Any], ...] = ()
-    """Reports of rank 0, in order, without the entries of Syne Tune's reporter."""
+    """Reports of rank 0, in order, without the entries that Syne Tune's reporter adds."""
     places: tuple[tuple[int, int], ...] = ()
-    """Where each report is among the changes: after at least and at most this many of them."""
+    """Position of each report among the changes: after at least and at most this many changes."""
     changes: tuple[Change, ...] = ()
     """Changes of the checkpoint folder, in order."""
     exit_code: int | None = None
-    """Exit code as in :mod:`subprocess`; None: it was ended by the check, or it did not end."""
+    """Exit code as in :mod:`subprocess`; None: the check ended the launch, or it did not end."""
     last_words: str = ""
-    """The error in the log of the rank that failed first, in one line."""
+    """The error in the log of the rank that failed first, as one line."""
     last_lines: tuple[str, ...] = ()
-    """The last lines of that log, if the launch has ended with an error."""
+    """The last lines of that log, if the launch ended with an error."""
     log: str = ""
     """File with the standard error of that rank."""
     leave_s: float | None = None
-    """Seconds from SIGTERM to its end; None: it was sent no SIGTERM."""
+    """Seconds from SIGTERM to the end; None: no SIGTERM was sent."""
     was_killed: bool = False
-    """Whether it was still there when the grace period had ended."""
+    """Whether the launch was still running at the end of the grace period."""
     num_before_signal: int | None = None
-    """Reports before the signal that has ended it; None: no signal was sent."""
+    """Number of reports before the signal that ended the launch; None: no signal was sent."""
     num_changes_before_signal: int = 0
-    """Changes before SIGTERM; 0: it was sent none."""
+    """Number of changes before SIGTERM; 0: no SIGTERM was sent."""
     is_silent: bool = False
-    """Whether it was ended because it did not report for too long."""
+    """Whether the launch was ended because it did not report for too long."""
     num_processes: int | None = None
-    """Processes that it had; None: one for each device."""
+    """Number of processes of the launch; None: one for each device."""
 
     @property
     def has_failed(self) -> bool:
-        """Whether it has ended with an error, or was silent for too long."""
+        """Whether the launch ended with an error, or was silent for too long."""
         return self.exit_code not in (None, 0) or self.is_silent
 
     @property
     def end(self) -> str:
-        """How it has ended, in words."""
+        """How the launch ended, in words."""
         if self.is_silent:
             return "no report for too long"
         return f"exit code {code_text(self.exit_code)}{f': {self.last_words}' if self.last_words else ''}"
 
     @property
     def num_ranks(self) -> int:
-        """Processes that it had."""
+        """Number of processes of the launch."""
         return self.num_devices if self.num_processes is None else self.num_processes
 
     def saved_before(self, index: int, num_together: int = 1) -> bool | None:
-        """Whether it finished a file in the checkpoint folder before a report, or one of several, but after the last.
+        """Whether a file in the checkpoint folder was finished after the previous report and before this one.
 
         Parameters
         ----------
         index
-            The report, the last one of several that belong together.
+            The report; the last one if several reports belong together.
         num_together
-            Number of these.
+            Number of reports that belong together.
 
         Returns
         -------
         bool or None
-            None: it is not known.
+            None: unknown.
         """
         previous = index - num_together
         before = self.places[previous] if previous >= 0 else (0, 0)
@@ -97,19 +97,19 @@ class LaunchTrace:
 
     @property
     def may_lack_a_report(self) -> bool:
-        """Whether SIGTERM may have come in a save or before the report of one: then that report may be missing."""
+        """Whether SIGTERM may have come during a save or before its report: then that report may be missing."""
         begin = self.places[-1][0] if self.places else 0
-        # A script that handles SIGTERM may save then.
+        # A script that handles SIGTERM may save after it.
         end = len(self.changes) if self.exit_code == -signal.SIGTERM else self.num_changes_before_signal
         return bool(num_saves(self.changes[:end], self.places, after=begin))
 
     def is_in_save(self, alone: LaunchTrace) -> bool:
-        """Whether a kill has ended it in a save: after its beginning, and before all was there.
+        """Whether a kill ended the launch during a save: after its beginning, and before all files were there.
 
         Parameters
         ----------
         alone
-            An undisturbed launch, which shows what is there after a save.
+            An undisturbed launch, which shows the files after a save.
         """
         begin = self.places[-1][1] if self.places else 0
         changes = self.changes[begin:]
@@ -122,14 +122,14 @@ class LaunchTrace:
         return any(usual) and not any(kinds <= done for kinds in usual if kinds)
 
     def between(self, index: int) -> tuple[Change, ...]:
-        """The changes between a report and the next one; -1: those before the first one."""
+        """The changes between a report and the next one; -1: before the first report."""
         begin = self.places[index][1] if index >= 0 else 0
         return self.changes[begin : self.places[index + 1][0]]
 
     def written(self) -> list[Counter[str]]:
-        """How often each file was closed after writing, or moved to its place, before each report and after the last.
+        """How often each file was closed after writing, or moved into place, before each report and after the last one.
 
-        What may have happened before or after is not counted.
+        Changes that may have come before or after a report are not counted.
         """
         return [
             Counter(change.path for change in self.between(index) if change.kind in ("closed", "moved"))
@@ -138,7 +138,7 @@ class LaunchTrace:
 
 
 def code_text(exit_code: int | None) -> str:
-    """An exit code with the name of the signal, if it was one."""
+    """An exit code, with the name of the signal if there is one."""
     with contextlib.suppress(ValueError):
         if exit_code is not None and exit_code < 0:
             return f"{exit_code} ({signal.Signals(-exit_code).name})"
@@ -146,16 +146,16 @@ def code_text(exit_code: int | None) -> str:
 
 
 def num_saves(changes: Sequence[Change], places: Sequence[tuple[int, int]], after: int = 0) -> int:
-    """How many changes belong to a save, as far as it can be known.
+    """Number of changes that belong to a save, as far as this can be known.
 
-    What a script never writes before its first report, such as a note that a report was made, belongs to no save.
+    A file that a script never writes before its first report, such as a record of a report, belongs to no save.
 
     Parameters
     ----------
     changes, places
         As in :class:`LaunchTrace`.
     after
-        Number of changes that are not counted.
+        Number of changes at the beginning that are not counted.
     """
     first = _first_kinds(changes, places)
     return sum(
@@ -165,7 +165,7 @@ def num_saves(changes: Sequence[Change], places: Sequence[tuple[int, int]], afte
 
 
 def _first_kinds(changes: Sequence[Change], places: Sequence[tuple[int, int]]) -> set[str]:
-    """Paths, without their numbers, that may have changed before the first report."""
+    """Paths without their numbers that may have changed before the first report."""
     if not places:
         return set()
     return {pattern_of(change.path) for change in changes[: places[0][1]] if not is_report_mark(change.path)}
@@ -174,12 +174,12 @@ def _first_kinds(changes: Sequence[Change], places: Sequence[tuple[int, int]]) -
 def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]], num_ranks: int) -> str:
     """A file that each of several ranks writes; empty if there is none.
 
-    One rank reports, so what the others write for a report may come after it.
+    Only one rank reports, so the other ranks may write after the report.
 
     Parameters
     ----------
     alone, several
-        How often each file was written before each report, by one rank and by several.
+        How often each file was written before each report, by one rank and by several ranks.
     num_ranks
         Number of ranks.
     """
@@ -198,7 +198,7 @@ def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]
     for kind, total in totals.most_common():
         before = usual.get(kind, [most])
         if max(before) > 2 and min(before) < max(before):
-            continue  # it is written by a timer, not for a report
+            continue  # the file is written regularly by a timer, and not for a report
         by_all = 0.75 * num_ranks * max(before)
         number = len(several) - 1
         if total > by_all * number or total + firsts.get(kind, 0) >= by_all * (number + 1):
@@ -207,7 +207,7 @@ def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]
 
 
 def _of_kinds(written: Mapping[str, int]) -> dict[str, int]:
-    """How often the file of each kind was written that was written most often."""
+    """For each kind of file, how often the most frequently written file was written."""
     found: dict[str, int] = {}
     for path, number in written.items():
         found[pattern_of(path)] = max(number, found.get(pattern_of(path), 0))
@@ -217,21 +217,21 @@ def _of_kinds(written: Mapping[str, int]) -> dict[str, int]:
 def places_of(
     seen: Sequence[Change | None], num_reports: int, begin: int
 ) -> tuple[list[Change], list[tuple[int, int]]]:
-    """Puts reports into their places among changes that were read at once.
+    """Finds the positions of reports among changes that were read at once.
 
     Parameters
     ----------
     seen
         The changes, with ``None`` for each addition to the log.
     num_reports
-        Reports that the log has more than before.
+        Number of new reports in the log.
     begin
-        Number of changes before these.
+        Number of earlier changes.
 
     Returns
     -------
     list of Change, list of (int, int)
-        The changes without the additions, and for each report after how many changes it is, at least and at most.
+        The changes without the additions; and for each report, after how many changes it is, at least and at most.
     """
     changes: list[Change] = []
     additions: list[int] = []
@@ -242,7 +242,7 @@ def places_of(
             changes.append(change)
     if not num_reports:
         return changes, []
-    if not additions:  # told later than it was read
+    if not additions:  # the events of the additions come later than the log was read
         return changes, [(begin, begin + len(changes))] * num_reports
     if len(additions) == num_reports:
         return changes, [(place, place) for place in additions]

@@ -1,8 +1,8 @@
-"""Which report belongs to which checkpoint, and all that happens to checkpoints on the disk.
+"""Finds out which checkpoint belongs to which report, and manages the checkpoints on the disk.
 
-Each state in which a trial's checkpoint folder was whole is kept for a while as a *generation*, by the process that
-watches the trial's launch (:class:`GenerationKeeper`), and tied to the report that it belongs to. What is published,
-copied to another trial, or put back after a script was killed while it saved, is a generation.
+The process that watches a trial's launch (:class:`GenerationKeeper`) keeps copies of the checkpoint folder. Each copy
+shows the folder at a moment when it was whole, and is called a *generation*. Each generation is matched to a report.
+Only generations are published, copied to another trial, or put back after a script was killed during a save.
 """
 
 from syne_hypersched.checkpoints._changes import Change as Change

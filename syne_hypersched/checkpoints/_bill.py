@@ -1,4 +1,4 @@
-"""The description of a trial's checkpoints on their way to another disk, checked, since it comes from elsewhere."""
+"""Checks the *bill*: the description of a trial's checkpoints that are sent to another disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE, FOLDER, LINK = "file", "folder", "link"
 
 
 def identity(generation: Generation) -> str:
-    """What is the same for all copies of a generation, on whatever disk, and differs between generations."""
+    """A text that is equal for all copies of a generation, on any disk, and differs between generations."""
     entries = [
         (path, state.kind, *((state.size, state.mtime_ns) if state.kind == FILE else ()))
         for path, state in sorted(generation.live.items())
@@ -25,17 +25,17 @@ def identity(generation: Generation) -> str:
 
 @dataclass
 class Coming:
-    """A generation of a bill."""
+    """One generation that a bill describes."""
 
     identity: str
     generation: Generation
     entries: dict[str, list[Any]] | None
-    """None: it is here already."""
+    """None: this generation is on this disk already."""
 
 
 @dataclass
 class CheckedBill:
-    """A bill whose entries can be written."""
+    """A bill that has passed all checks, so that its entries can be written."""
 
     folder: str
     generations: list[Coming]
@@ -47,12 +47,12 @@ class CheckedBill:
 
 
 def check_bill(bill: Bill) -> CheckedBill:
-    """A bill as values.
+    """Checks a bill and returns its values.
 
     Raises
     ------
     ValueError
-        It makes no sense, or an entry is not inside the trial's folder.
+        The bill is not well formed, or an entry lies outside the trial's folder.
     """
     try:
         files = [(int(size), int(mtime_ns), int(mode) & 0o777) for size, mtime_ns, mode in bill["files"]]
@@ -75,7 +75,7 @@ def check_bill(bill: Bill) -> CheckedBill:
 
 
 def _elsewhere(generation: Generation) -> Generation:
-    """The same without the inode numbers of its old disk."""
+    """The same generation without inode numbers, which were those of its old disk."""
     return replace(generation, live={path: state._replace(inode=0) for path, state in generation.live.items()})
 
 

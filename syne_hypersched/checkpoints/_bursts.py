@@ -1,24 +1,23 @@
 """Finds where one checkpoint ends and the next one begins, from the names of files in the order of writing.
 
-A script writes the same files for each checkpoint. Numbers in names are ignored, since they may be those of epochs. So
-a checkpoint is a list of names, in which a name may occur several times (``model-1-of-2``, ``model-2-of-2``). It is
-complete when it has the same names as the checkpoint before. A file that is written again begins the next checkpoint.
-So does a name that appears again after a report, unless the checkpoint before was longer. Folders with numbers tell
+A script writes the same files for each checkpoint. Numbers in names are ignored, since they may be epochs. So a
+checkpoint is a list of names, and a name may occur several times (``model-1-of-2``, ``model-2-of-2``). A checkpoint is
+complete when it has the same names as the previous one. A file that is written again begins the next checkpoint. So
+does a name that appears again after a report, unless the previous checkpoint was longer. Folders with numbers tell
 more (``_folders.py``), and so do names that say how many parts there are (``model-1-of-3``).
 
-At first nobody knows whether ``name-2`` after a report is the second checkpoint or the second part of the first one,
-since a thread may save while the script reports. The second checkpoint is a guess then, and is not taken to be complete
-unless it has several files. If the very first file is written again, all before it was the first checkpoint. So it was
-if one number in a name starts again while another one has grown (``step-2-part-1``).
-
+At first, ``name-2`` after a report may be the second checkpoint or the second part of the first one, since a thread may
+save while the script reports. The second checkpoint is then a guess. It is not taken to be complete unless it has
+several files. If the very first file is written again, all files before it were the first checkpoint. The same is true
+if one number in a name restarts while another one has grown (``step-2-part-1``).
 If the same file is written again and again, with reports in between, that file alone is a checkpoint, even if earlier
 checkpoints had more files: a script may write some files only with the first checkpoint.
 
-A script may use two names in turn, and then write which of them is the newest (``_turns.py``). If a thread saves, the
-file that is written again tells as much: the same number of other files came before it both times. Such checkpoints are
-called a cycle here.
+A script may alternate between two names, and then write which one is the newest (``_turns.py``). If a thread saves, the
+file that is written again shows the same: an equal number of other files came before it both times. Such checkpoints
+are called a cycle here.
 
-Files that are of use only while others are written are no part of the checkpoint (``_lifetimes.py``).
+Temporary files, which are needed only while others are written, are no part of the checkpoint (``_lifetimes.py``).
 """
 
 from __future__ import annotations
@@ -46,68 +45,68 @@ from syne_hypersched.checkpoints._turns import Turns
 
 #: After this many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
-#: After this many checkpoints in a row, each with other names than the one before, names say nothing.
+#: After this many checkpoints in a row, each with other names than the previous one, names tell nothing.
 _MOST_ODD = 3
 
 
 class Bursts:
-    """See the module.
+    """Collects the files of checkpoints, as the docstring of the module explains.
 
     Parameters
     ----------
     layout
         What a checkpoint consists of, if an earlier launch has shown it (``_layouts.py``).
     present
-        Files of whole checkpoints that were there before the launch.
+        Files of whole checkpoints that existed before the launch.
     """
 
     def __init__(self, layout: Sequence[str] = (), present: Iterable[str] = ()) -> None:
         #: Paths of the present checkpoint, in the order in which they were finished.
         self._paths = PathList()
-        #: Names of the checkpoint before, and how often each occurs; None: there was none.
+        #: Names of the previous checkpoint, and how often each occurs; None: there was none.
         self._last: Counter[str] | None = names_of(layout) if layout else None
-        #: Its number of files and last name; the names in order, and the last one if no report came in its middle.
+        #: Of the previous checkpoint: number of files and last name; names in order; last name if no report cut it.
         self._last_shape, self._last_order, self._last_end = shape_of(layout), list(map(pattern_of, layout)), ""
-        #: Whether there was a report since the last file, and the files that came first after a report.
+        #: Whether a report came after the last file; the files that came first after a report.
         self._has_reported, self._after_report = False, set[str]()
-        #: How often the last file was written again after a report, and how many checkpoints in a row had other names.
+        #: How often the last file was written again after a report; number of checkpoints in a row with other names.
         self._num_alone = self._num_odd = 0
-        #: Whether a file of the present checkpoint was removed, and whether that was when it was complete; and which
-        #: ones were that had been there at a report.
+        #: Whether a file of the present checkpoint was removed; whether the checkpoint was complete then; and the
+        #: removed files that had existed at a report.
         self._is_cleaned = self._is_over = False
         self._gone = PathList()
-        #: Names of those that may have been of use only during the writing, since no report has shown them.
+        #: Names of files that may be temporary, since no report came while they existed.
         self._unsure, self._lifetimes = set[str](), Lifetimes(self._last)
-        #: What was known before the first removal since the last file or report: names, parts that are gone, lifetimes.
+        #: State before the first removal since the last file or report: names, removed parts, lifetimes.
         self._before_removal: tuple[Counter[str] | None, PathList, Lifetimes] | None = None
         self._removed, self._folders = PathList(), NumberedFolders()
         self._turns, self._has_written = Turns(), False  # any file, in this launch
-        #: The shape of all checkpoints, if names are used in turn and reports come at any time.
+        #: The shape of all checkpoints, if names alternate and reports come at any time.
         self._cycle: tuple[int, str] | None = None
-        #: Whether a report came in the middle of the present checkpoint, and whether while any file was being written.
+        #: Whether a report came in the middle of the present checkpoint; whether one came while a file was written.
         self._is_cut = self._is_overlapped = False
-        #: Files that were finished since the last report, and since the last time when a checkpoint began for certain.
+        #: Files finished since the last report; files finished since a checkpoint last began for certain.
         self._fresh, self._since = set[str](), PathList()
         #: The name of the very first file.
         self._head = pattern_of(layout[0]) if layout else ""
-        #: What a checkpoint consists of; empty if that is not certain. And the paths of the checkpoint before.
+        #: What a checkpoint consists of (empty: not certain), and the paths of the previous checkpoint.
         self._layout, self._before = list(layout), set[str]()
         self._present = Present(present, layout)
-        #: Whether the present checkpoint was begun by a name that may be that of another part of it.
+        #: Whether the name that began the present checkpoint may be another part of the previous one.
         self._is_guess = False
-        #: Names of files that were closed twice during one save; whether a pause or a removal came after the last file.
+        #: Names of files that were closed twice during one save; whether a pause or a removal followed the last file.
         self._reopened, self._has_rested = set[str](), False
-        #: Whether the last report came in the middle of a whole, so that its other parts were written after it.
+        #: Whether the last report came in the middle of a checkpoint, so that its other parts were written later.
         self._singles, self._is_continued = Singles(), False
 
     @property
     def is_cut(self) -> bool:
-        """Whether the present checkpoint is complete, and a report came in its middle for certain."""
+        """Whether the present checkpoint is complete, and a report certainly came in its middle."""
         return self._is_cut and self.is_complete
 
     @property
     def is_complete(self) -> bool:
-        """Whether the present checkpoint has the names of the one before."""
+        """Whether the present checkpoint has the same names as the previous one."""
         if self._lacks_parts or (self._is_guess and len(self._paths) < 2):
             return False
         if self._cycle or self._turns.are_taken:
@@ -116,7 +115,7 @@ class Bursts:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the present checkpoint is complete for certain."""
+        """Whether the present checkpoint is certainly complete."""
         return self.is_complete and bool(
             self._cycle or self._turns.are_taken or self._lifetimes.is_certain(self._paths.names)
         )
@@ -130,15 +129,15 @@ class Bursts:
 
     @property
     def is_first(self) -> bool:
-        """Whether there was no checkpoint before the present one."""
+        """Whether the present checkpoint is the first one."""
         return self.is_only_one and not (self._may_be_second or self._is_overlapped)
 
     @property
     def is_partial(self) -> bool:
-        """Whether the present checkpoint has other names, so far, than the one before, or may lack files as the first.
+        """Whether the present checkpoint has other names than the previous one so far, or is the first and may be cut.
 
-        That may be if a report came while one of its files was being written: then a thread saves, and neither the next
-        report nor a short pause shows that it has written all files.
+        The first may be cut if a report came while one of its files was being written: then a thread saves, and neither
+        the next report nor a short pause shows that it has written all files.
         """
         return self._has_other_names or (self._is_overlapped and self.is_only_one)
 
@@ -149,17 +148,17 @@ class Bursts:
         if self._gone or self._lacks_parts:
             return True
         is_odd = bool(self._paths) and self._last is not None and not are_same(self._paths.names, self._last)
-        # As many files, the last one of which is the same: perhaps two names are used in turn.
+        # The same number of files, and the same last file: perhaps two names alternate.
         return is_odd and shape_of(self._paths) != self._last_shape and self._num_odd < _MOST_ODD
 
     @property
     def _lacks_parts(self) -> bool:
-        """Whether names such as ``model-1-of-3`` say that more is to come."""
+        """Whether names such as ``model-1-of-3`` show that more parts will come."""
         return not self._singles.are_parts and self._paths.lacks_parts
 
     @property
     def is_only_one(self) -> bool:
-        """Whether no file was written twice and no part is known to lack: nothing older is among the files."""
+        """Whether no file was written twice and no part is known to be missing: no file is from an older checkpoint."""
         return bool(self._paths) and self._last is None and not (self._lacks_parts or self._gone)
 
     @property
@@ -185,7 +184,7 @@ class Bursts:
         if self._is_over or (self._is_cleaned and self._has_reported):
             return True
         if path in self._paths:
-            # A file may be opened and written several times.
+            # A script may open and write one file several times.
             may_go_on = self._paths[-1] == path and self._has_other_names
             return not may_go_on or self._num_alone + self._has_reported >= _ALONE
         if self._starts_again(path):
@@ -193,22 +192,22 @@ class Bursts:
         return self._paths.has_old(path, self._fresh) and (self._is_guess or not self.expects(path))
 
     def _starts_again(self, path: str) -> bool:
-        """Whether a file shows that all before it was the first checkpoint, whatever reports came between."""
+        """Whether a file shows that all files before it were the first checkpoint, regardless of reports in between."""
         is_head_again = pattern_of(path) == self._head and self._head in self._lifetimes.passing
         may_start_again = bool(self._since) and (self._last is None or self._is_guess)
         return may_start_again and (is_head_again or self._since.starts_again(path))
 
     def expects(self, path: str) -> bool:
-        """Whether the checkpoint before had more files of this name than the present one has so far."""
+        """Whether the previous checkpoint had more files of this name than the present one has so far."""
         name = pattern_of(path)
         return bool(self._paths) and self._last is not None and self._paths.names[name] < self._last[name]
 
     def overlap(self, is_certain: bool) -> None:
-        """A report came while a file or folder was being written, if that is certain."""
+        """Notes that a report came while a file or folder was being written, if that is certain."""
         self._is_overlapped = self._is_overlapped or is_certain
 
     def add(self, path: str) -> bool:
-        """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
+        """Adds a file or folder that is finished and in its final place; returns whether it begins a checkpoint."""
         if self._cycle and not self._paths.are_followed_by(path, *self._cycle):
             self._cycle = None
         self._head = self._head or pattern_of(path)
@@ -230,7 +229,7 @@ class Bursts:
             self.begin()
             self._paths, self._cycle, self._is_guess = PathList(second[:-1]), shape_of(second), False
         elif begins and not is_new and self._turns.may_end_with(path):
-            # What was written since the report is the second checkpoint, under another name.
+            # The files written since the report are the second checkpoint, under another name.
             begins, self._paths = False, PathList(self._turns.before)
             self.begin()
             self._paths = PathList(self._turns.written)
@@ -258,12 +257,12 @@ class Bursts:
         self._folders.add(path)
         if path not in self._fresh:
             self._fresh.add(path)
-            if self._paths.times(path) > is_added:  # its name may have been that of an older path alone
+            if self._paths.times(path) > is_added:  # the name may have been that of an older path only
                 self._paths.old_names = None
         return begins
 
     def rest(self) -> None:
-        """Nothing has happened for a while."""
+        """Notes that nothing has happened for a while."""
         self._has_rested = True
         self._drop_unsure()
         self._lifetimes.rest(self._paths.names, self.is_complete)
@@ -274,11 +273,11 @@ class Bursts:
         return bool(self._paths) and not self._has_reported and pattern_of(self._paths[-1]) in self._reopened
 
     def _is_at_once_again(self, path: str) -> bool:
-        """Whether the last file is written to again, without a report or a pause in between."""
+        """Whether the last file is written again, without a report or a pause in between."""
         return self._paths[-1:] == [path] and not (self._has_reported or self._has_rested)
 
     def report(self, is_certain: bool = False) -> None:
-        """The script has reported; if ``is_certain``, after the last file that was added."""
+        """Notes a report of the script; if ``is_certain``, it came after the last file that was added."""
         self._has_reported, self._is_continued = True, self._lacks_parts
         self._before_removal, self._removed = None, PathList()
         self._folders.report()
@@ -290,7 +289,7 @@ class Bursts:
         self._lifetimes.report(self._paths.names, self.is_complete)
         turn, before = self._turns.written, self._turns.before
         is_known = self._last is not None and not (self._is_overlapped or self._is_guess or self._gone)
-        if is_known and self._paths.is_tail_of(self._last_order):  # the others were written only once
+        if is_known and self._paths.is_tail_of(self._last_order):  # the other files were written only once
             self._last, self._last_order = Counter(self._paths.names), list(map(pattern_of, self._paths))
         if not turn:
             return
@@ -300,7 +299,7 @@ class Bursts:
             self._last, self._paths = names_of(before), PathList(turn)
 
     def begin(self) -> None:
-        """The next file begins another checkpoint."""
+        """Ends the present checkpoint: the next file begins another one."""
         if self._paths or (self._gone and self._has_written):
             names = self._paths.names + self._gone.names
             self._lifetimes.begin(names)
@@ -316,36 +315,36 @@ class Bursts:
             self._after_report.clear()
 
     def set_aside(self, path: str) -> None:
-        """A file or folder was moved away. If it is of the present checkpoint, another one is made."""
+        """Notes that a file or folder was moved away. If it belongs to the present checkpoint, a new one is coming."""
         self._miss(path)
         gone = self._paths.within(path)
         self._gone.extend(gone)
-        # A file that was finished only now has another name during the save, and is written once more.
+        # A file that was finished a moment ago gets another name during the save, and is then written once more.
         self._is_over = self._is_over or not self._fresh.issuperset(gone)
         self._paths.discard_in(path)
 
     def _miss(self, path: str) -> None:
-        """What was there before the launch may be removed before the first checkpoint is written."""
+        """Notes the removal of a file that existed before the launch and before its first checkpoint."""
         missed = self._present.remove(path, self._paths.names)
         self._gone.extend(missed)
         self._unsure.update(map(pattern_of, missed))
 
     def remove(self, path: str) -> None:
-        """A file or folder was removed. A folder that was put in place as a whole is gone with its first file."""
+        """Notes the removal of a file or folder. A folder put in place whole counts as gone with its first file."""
         self._miss(path)
         path = self._paths.holder(path)
-        # A part of this checkpoint would stay.
+        # Otherwise a part of this checkpoint would be left behind.
         self._is_guess = self._is_guess and (path in self._paths or pattern_of(path) not in self._paths.names)
         written = [other for other in self._turns.written.within(path) if other not in self._removed]
         if not (written or self._paths.has_in(path) or self._since.has_in(path)):
-            return  # or a folder whose files were removed before
+            return  # or it is a folder whose files were removed before
         paths, gone = self._paths, self._paths.within(path)
         removed, num_left = names_of(gone), len(paths) - len(gone)
         self._cycle = None if gone else self._cycle
         if self._before_removal is None:
             self._before_removal = self._last, PathList(self._gone), deepcopy(self._lifetimes)
         self._removed.extend(gone)
-        # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
+        # The removal ends a save, perhaps by a thread. A part would be removed when the next checkpoint begins.
         is_brief = not (self._has_reported or gone == paths[-1:])
         brief = self._lifetimes.brief(removed, paths.names) if is_brief else set[str]()
         left = {name: paths.names[name] - removed[name] + self._gone.names[name] for name in removed}
@@ -361,19 +360,19 @@ class Bursts:
         paths.discard_in(path)
         self._since.discard_in(path)
         used = brief | set(map(pattern_of, written))
-        if used:  # what ends a checkpoint is a part of it, and is removed when the next one begins
+        if used:  # the file that ends a checkpoint is a part of it, and is removed when the next one begins
             used -= {*self._lifetimes.lasting, *self._paths.names, self._last_end}
             self._forget(used)
-        # Other files were finished while it was there: it is none that is removed before the next checkpoint.
+        # Other files were finished while it existed: it is not a part that is removed before the next checkpoint.
         self._pass_by((brief & used) | {name for name in used if self._turns.written.outlasts(name)})
-        if unsure and not num_left:  # of all that it had, nothing stays: it was a checkpoint
+        if unsure and not num_left:  # nothing is left of all its files: it was a checkpoint
             self._last, self._gone, self._lifetimes = self._before_removal
             self._gone.extend(self._removed)
             self._unsure.update(map(pattern_of, self._removed))
             self._lifetimes.lose(self._removed, {})
 
     def _drop_unsure(self) -> None:
-        """The last file was removed, and no checkpoint begun after that: it was of brief use."""
+        """Marks the last file as temporary: it was removed, and no checkpoint began after that."""
         names, self._unsure = self._unsure - self._paths.names.keys(), set()
         self._forget(names)
         self._pass_by(names)
@@ -383,7 +382,7 @@ class Bursts:
         self._gone.discard_named(self._lifetimes.passing)
 
     def withdraw(self, path: str) -> bool:
-        """Removes what was not in its place yet. Returns whether it came last, or since the last report."""
+        """Removes files that were not in their final place. Returns whether they came last or after the last report."""
         is_last, gone = any(is_in(other, path) for other in self._paths[-1:]), self._paths.within(path)
         is_fresh = bool(gone) and self._fresh.issuperset(gone)
         self._cycle = None if gone else self._cycle
@@ -395,6 +394,6 @@ class Bursts:
         return is_last or is_fresh
 
     def _forget(self, names: set[str]) -> None:
-        """Some names were no part of the checkpoint before."""
+        """Notes that some names were no part of the previous checkpoint."""
         if names and self._last is not None:
             self._last = without(self._last, names.__contains__) or None

@@ -1,4 +1,4 @@
-"""The events of a checkpoint folder and of the log beside it, in their order."""
+"""The events of a checkpoint folder and of its log, in the order in which they happened."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Change:
     """A change of an entry of the checkpoint folder."""
 
     kind: Literal["made", "created", "linked", "written", "closed", "moved", "moved away", "removed", "lost"]
-    """``made``: a folder that is empty. ``linked``: a link, which is complete at once. ``lost``: the entry existed
-    before the watch began; with an empty path, events are missing and anything may have changed. Both may have happened
-    at any moment before the events were read."""
+    """``made``: an empty folder was made. ``linked``: a link was made, which is complete at once. ``lost``: the entry
+    existed before the watch began; with an empty path, events are missing and anything may have changed. A ``lost``
+    change may have happened at any moment before the events were read."""
 
     path: str = ""
     """The entry, relative to the folder."""
 
     is_empty: bool = False
-    """Whether it was closed before anything was written to it."""
+    """Whether the file was closed before anything was written to it."""
 
 
 def split_at_reports(
@@ -44,8 +44,8 @@ def split_at_reports(
 ) -> tuple[Sequence[Change | None], Sequence[Change | None], Sequence[Change | None]]:
     """Splits changes at the first and after the last addition to the log (``None``).
 
-    The log may have grown after a change that is read only now. So a change between two additions happened at some
-    moment between the last known size of the log and its present size.
+    The log may have grown after a change, although both are read only now. So a change between two additions
+    happened at some moment between the last known size of the log and its present size.
     """
     first = next((index for index, change in enumerate(changes) if change is None), len(changes))
     last = len(changes) - next((i for i, change in enumerate(reversed(changes)) if change is None), len(changes))
@@ -55,7 +55,7 @@ def split_at_reports(
 def read_with_size(
     read: Callable[[], list[Change | None]], size_of: Callable[[], int]
 ) -> tuple[list[Change | None], int]:
-    """Reads changes, and the size that the log had after the last of them.
+    """Reads changes, and the size of the log after the last change.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ def read_with_size(
         if not more:
             return seen, size
         seen, size = seen + more, size_of()
-    return [*seen, None], size  # there may be more: the next changes may be older than the reports
+    return [*seen, None], size  # more may follow, and the next changes may be older than the reports
 
 
 def _is_exchange(events: Sequence[inotify.InotifyEvent]) -> bool:
-    """Whether the first four events are those of ``renameat2`` with ``RENAME_EXCHANGE`` (``mv --exchange``)."""
+    """Whether the first four events come from ``renameat2`` with ``RENAME_EXCHANGE`` (``mv --exchange``)."""
     if len(events) < 4:
         return False
     places = [(event.watch, event.name) for event in events[:4]]
@@ -84,9 +84,9 @@ def _is_exchange(events: Sequence[inotify.InotifyEvent]) -> bool:
 
 
 def _has_come_whole(path: str) -> bool:
-    """Whether a new file has a content, and nobody writes to it: it is the second name of a file that had another one.
+    """Whether a new file has content and no process writes to it. Then it is a second name of an existing file.
 
-    The kernel tells of that before it tells of what is written, so that this must be asked before the next events are
+    The kernel reports the new name before it reports later writes. So call this function before the next events are
     read.
     """
     return not is_empty_file(path) and os.path.isfile(path) and not is_being_written(path)
@@ -98,12 +98,12 @@ def _linked(change: Change | None, linked: Collection[str]) -> Change | None:
 
 
 def _without_ends(changes: Sequence[Change | None], filled: Collection[str]) -> list[Change | None]:
-    """Changes without the end of what is made empty, closed, and written after all, as a temporary file may be.
+    """Changes without the first closing of (temporary) files that were made empty, closed, and written later.
 
-    Other files that are ``filled`` were so in a way of which the kernel does not tell.
+    Files in ``filled`` were filled in a way that the kernel does not report.
     """
     left: list[Change | None] = []
-    #: Kind of the change of each path after the present one.
+    #: Kind of the next change of each path.
     following: dict[str, str] = {}
     for change in reversed(changes):
         if change is not None:
@@ -117,12 +117,12 @@ def _without_ends(changes: Sequence[Change | None], filled: Collection[str]) -> 
 
 
 def _is_other(entry: os.DirEntry[str]) -> bool:
-    """As :func:`is_other`, without asking the kernel."""
+    """The same as :func:`is_other`, without a system call."""
     return not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink())
 
 
 class ChangeWatch:
-    """Watches a checkpoint folder, which need not exist yet, with all folders in it, and a log.
+    """Watches a checkpoint folder, all folders in it, and a log. The checkpoint folder need not exist yet.
 
     Parameters
     ----------
@@ -139,14 +139,14 @@ class ChangeWatch:
         self._folder = folder
         self._name = os.path.basename(folder)
         self._inotify = Inotify()
-        #: Folder of each watch, relative to that of the checkpoints; None: the one in which that is.
+        #: Path of each watched folder, relative to the checkpoint folder; None: the parent of the checkpoint folder.
         self._paths: dict[int, str | None] = {}
-        #: Folders that were moved away, by the cookie of that, and where each was in the one that was moved.
+        #: Folders that were moved away, by the cookie of the move, with the path of each inside the moved folder.
         self._leaving: dict[int, dict[int, str]] = {}
-        #: Files that are being written, and those of them that were removed: what happens to these is of no interest.
+        #: Files that are being written, and those of them that were removed: later changes of these are ignored.
         self._begun: set[str] = set()
         self._unlinked: set[str] = set()
-        #: Files that were made, and neither written to nor closed.
+        #: Files that were made, but neither written to nor closed yet.
         self._fresh: set[str] = set()
         #: Pipes, sockets and devices.
         self._others: set[str] = set()
@@ -167,7 +167,7 @@ class ChangeWatch:
     def read(self) -> list[Change | None]:
         """The changes since the last call, in order; ``None`` stands for an addition to the log."""
         found = self._read()
-        # A file may have got its second name after it was written.
+        # A file may have received its second name after it was written.
         written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
         created = {change.path for change in found if change is not None and change.kind == "created"} - written
         linked = {path for path in created if is_link(os.path.join(self._folder, path))}
@@ -176,7 +176,7 @@ class ChangeWatch:
         filled = {path for path in empty if not is_empty_file(os.path.join(self._folder, path))}
         if come or filled:
             more = self._read()
-            come -= {change.path for change in more if change is not None}  # it is being written after all
+            come -= {change.path for change in more if change is not None}  # a process does write to it
             found += more
         return _without_ends([_linked(change, linked | come) for change in found], filled)
 
@@ -184,7 +184,7 @@ class ChangeWatch:
         found: list[Change | None] = []
         events = self._inotify.read()
         if events and events[-1].mask & inotify.MOVED_TO:
-            events += self._inotify.read()  # the other half of an exchange
+            events += self._inotify.read()  # the second half of an exchange
         events.reverse()
         while events:
             event = events.pop()
@@ -200,7 +200,7 @@ class ChangeWatch:
                 self._paths.pop(event.watch, None)
             elif event.watch in self._paths:
                 found += self._in_folder(event)
-        for folders in self._leaving.values():  # to another place than the folder
+        for folders in self._leaving.values():  # these left the checkpoint folder
             for watch in folders:
                 self._inotify.remove(watch)
         self._leaving.clear()
@@ -230,7 +230,7 @@ class ChangeWatch:
             self._fresh.discard(path)
             return [Change("removed", path)]
         if is_folder or not (event.name and self._is_file(path, is_new=bool(event.mask & inotify.CREATE))):
-            return []  # the time of a folder was set, or nothing is kept in such an entry
+            return []  # the time of a folder was set, or the entry holds no data
         if event.mask & inotify.CREATE:
             self._unlinked.discard(path)
             self._begun.add(path)
@@ -240,7 +240,7 @@ class ChangeWatch:
         return [] if named is None else self._in_file(named, is_closed=bool(event.mask & inotify.CLOSE_WRITE))
 
     def _is_file(self, path: str, is_new: bool) -> bool:
-        """Whether an entry is a file or link, rather than a pipe, socket or device; asked when it is new."""
+        """Whether an entry is a file or link, and not a pipe, socket or device. The kernel is asked when it is new."""
         if is_new:
             (self._others.add if is_other(os.path.join(self._folder, path)) else self._others.discard)(path)
         return path not in self._others
@@ -248,9 +248,9 @@ class ChangeWatch:
     def _exchange(
         self, left: inotify.InotifyEvent, came: inotify.InotifyEvent, _: object, last: inotify.InotifyEvent
     ) -> list[Change]:
-        """Handles two entries that have changed places, as if the one that was there was removed before.
+        """Handles two entries that have exchanged their places, as if the old one had been removed first.
 
-        What has come to the other place is the checkpoint before, and no news.
+        The entry at the other place is now the previous checkpoint, and causes no change.
         """
         old = f"{self._paths.get(came.watch) or ''}{came.name}"
         self._leave(came.cookie, f"{old}/")
@@ -261,7 +261,7 @@ class ChangeWatch:
         return changes
 
     def _named(self, path: str) -> str | None:
-        """The name of a file that was made without one, and is told of by its inode; None: it has none."""
+        """The name of a file that was made without a name and is reported by its inode; None: it has no name."""
         number = _NO_NAME.fullmatch(os.path.basename(path))
         if number is None or os.path.lexists(os.path.join(self._folder, path)):
             return path
@@ -292,7 +292,7 @@ class ChangeWatch:
         return self._enter("") if event.mask & inotify.CREATE else [Change("removed")]
 
     def _enter(self, path: str) -> list[Change]:
-        """Handles a new folder: files written to it before it was watched left no events."""
+        """Handles a new folder: files written before the folder was watched caused no events."""
         self._add(path)
         lost = [Change("lost", file) for file in self._files(path)]
         return lost or ([Change("made", path.rstrip("/"))] if path else [])
@@ -302,7 +302,7 @@ class ChangeWatch:
         files: list[tuple[int, str]] = []
         with contextlib.suppress(OSError), os.scandir(os.path.join(self._folder, path)) as entries:
             for entry in entries:
-                with contextlib.suppress(OSError):  # it is gone again
+                with contextlib.suppress(OSError):  # the entry is gone again
                     if entry.is_dir(follow_symlinks=False):
                         files += [(self._written_ns(file), file) for file in self._files(f"{path}{entry.name}/")]
                     elif f"{path}{entry.name}" not in self._others:
@@ -310,7 +310,7 @@ class ChangeWatch:
         return [file for _, file in sorted(files)]
 
     def written_s(self, path: str) -> float:
-        """When an entry of the folder was last written to (seconds since the epoch); 0 if it is gone."""
+        """When an entry of the folder was last written to (seconds since the epoch); 0 if the entry is gone."""
         try:
             return os.lstat(os.path.join(self._folder, path)).st_mtime
         except OSError:
@@ -320,7 +320,7 @@ class ChangeWatch:
         return os.lstat(os.path.join(self._folder, path)).st_mtime_ns
 
     def _leave(self, cookie: int, path: str) -> None:
-        """Handles a folder that was moved away, to another place in the watched folder or out of it."""
+        """Handles a folder that was moved away, either within the watched folder or out of it."""
         leaving = self._leaving[cookie] = {}
         for watch, other in list(self._paths.items()):
             if other is not None and other.startswith(path):
@@ -328,14 +328,14 @@ class ChangeWatch:
                 del self._paths[watch]
 
     def _renew(self) -> None:
-        """Watches the present folder, and no earlier one of its name."""
+        """Watches the present folder, and stops watching earlier folders of the same name."""
         before = {watch for watch, path in self._paths.items() if path is not None}
         for watch in before - self._add(""):
             self._inotify.remove(watch)
             del self._paths[watch]
 
     def _add(self, path: str) -> set[int]:
-        """Watches a folder and those in it, and returns the watches; there may be none."""
+        """Watches a folder and all folders in it. Returns the watches, which may be none."""
         folder, watches = os.path.join(self._folder, path), set()
         try:
             watch = self._inotify.add(folder, _IN_FOLDER)
@@ -349,7 +349,7 @@ class ChangeWatch:
                 watches |= self._add(f"{path}{name}/")
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise  # what nobody sees may be half of a checkpoint
+                raise  # a change that is not seen may be half of a checkpoint
         return watches
 
     def close(self) -> None:

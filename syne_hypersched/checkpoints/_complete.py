@@ -1,4 +1,4 @@
-"""The last complete checkpoint in a folder, beside which the next one is being made."""
+"""The last complete checkpoint in a folder in which the next one is being written."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from syne_hypersched.checkpoints._states import State
 class LastComplete:
     """Knows which files belong to the last complete checkpoint, and which ones were begun after it.
 
-    A script that gives each checkpoint names of its own leaves the last complete one as it is while it writes the next
-    one. If it is killed then, the folder without the new files is whole.
+    A script may give each checkpoint new names. Then it leaves the last complete one unchanged while it writes the next
+    one. If the script is killed during that time, the folder without the new files is whole.
 
     Attributes
     ----------
@@ -24,15 +24,15 @@ class LastComplete:
     def __init__(self) -> None:
         self.state: State | None = None
         self._last_state: State | None = None
-        #: Its files and folders; none if there is no such checkpoint, or it was changed.
+        #: Files and folders of the last complete checkpoint; empty if there is none, or it was changed.
         self._files = PathList()
-        #: What was begun after it.
+        #: Entries that were begun after it.
         self._fresh: set[str] = set()
-        #: What is finished of the present checkpoint.
+        #: Finished entries of the present checkpoint.
         self._parts: set[str] = set()
 
     def begin(self, path: str, begins: Callable[[str], bool] = lambda _: False) -> None:
-        """The script writes to a file. ``begins`` says whether it is the first one of a checkpoint, if asked."""
+        """Notes that the script writes to a file. ``begins`` returns whether a file is the first of a checkpoint."""
         if self._parts and not self._files and path not in self._parts and begins(path):
             self.state, self._files, self._fresh = self._last_state, PathList(self._parts), set()
         if path in self._files or any(folder in self._files for folder in folders_of(path)):
@@ -41,16 +41,16 @@ class LastComplete:
             self._fresh.add(path)
 
     def finish(self, path: str, begins: bool, is_complete: bool, state: State | None) -> None:
-        """The script has finished a file or folder.
+        """Notes that the script has finished a file or folder.
 
         Parameters
         ----------
         path
             Its path.
         begins
-            Whether it is the first one of a checkpoint.
+            Whether the path is the first one of a checkpoint.
         is_complete
-            Whether the checkpoint is complete with it.
+            Whether the checkpoint is complete with this path.
         state
             The state that the folder is in then.
         """
@@ -64,12 +64,12 @@ class LastComplete:
             self.begin(path)
 
     def remove(self, path: str) -> None:
-        """A file or folder was removed or moved away. A folder that was put in place as a whole is gone with a file."""
+        """Notes a removal or a move away. A folder that was put in place as a whole is gone with any of its files."""
         if self._files.has_in(self._files.holder(path)):
             self._files = PathList()
 
     def tree(self, live: Tree, unproven: Collection[str]) -> Tree:
-        """The part of a folder that belongs to the last complete checkpoint, and what was there before it.
+        """The part of a folder that belongs to the last complete checkpoint, and the entries that are older than it.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Files that were being written when the processes were asked to leave."""
+"""Files that were being written when the processes were asked to exit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from syne_hypersched.checkpoints._numbers import pattern_of
 
 
 class Doubts:
-    """Files that were being written at SIGTERM: a process that exits closes them, perhaps half written.
+    """Files that were being written at SIGTERM. A process that exits closes its files, perhaps half written.
 
-    A process that dies does nothing after its files are closed. So a file after whose end the same process has done
-    something else in the folder was closed by its script. Where the script has ended by an exception, that may have
-    been in the middle of the file, too.
+    A process that dies does nothing after its files are closed. So if the same process acts in the folder after a file
+    was closed, its script has closed the file. If the script ended with an exception, the exception may still have come
+    in the middle of the file.
 
     Attributes
     ----------
     paths
-        Those files, unless they were removed, moved into place, or reported after.
+        These files, except those that were later removed, moved into place, or followed by a report.
     """
 
     def __init__(self) -> None:
@@ -27,18 +27,18 @@ class Doubts:
         self._outlived: set[str] = set()
         self._is_alone = False
         self._log_end = 0
-        #: Whether all of them had been closed when the processes got SIGKILL.
+        #: Whether all of the files had been closed when the processes got SIGKILL.
         self.were_closed = False
 
     def begin(self, paths: Collection[str], is_alone: bool, log_end: int = 0) -> bool:
-        """These files are being written at SIGTERM; returns whether there are any.
+        """Notes the files that are being written at SIGTERM; returns whether there are any.
 
         Parameters
         ----------
         paths
             The files.
         is_alone
-            Whether there is one process, so that whatever happens later shows that it lives.
+            Whether there is only one process, so that any later change shows that it is alive.
         log_end
             Size of the log (bytes).
         """
@@ -47,7 +47,7 @@ class Doubts:
         return bool(paths)
 
     def hear(self, kind: str, path: str) -> None:
-        """Something has happened in the folder, see :class:`~syne_hypersched.checkpoints.Change`."""
+        """Notes a change in the folder, see :class:`~syne_hypersched.checkpoints.Change`."""
         if kind == "closed":
             self._closed |= self.paths & {path}
             return
@@ -57,18 +57,18 @@ class Doubts:
             self._outlived.discard(path)
 
     def kill(self) -> None:
-        """The processes get SIGKILL now: the kernel will close all files."""
+        """Notes that the processes get SIGKILL now: the kernel will close all files."""
         self.were_closed = bool(self.paths) and self.paths <= self._closed
 
     @property
     def were_outlived(self) -> bool:
-        """Whether the process that wrote them has closed all of them, and has lived on."""
+        """Whether the process that wrote the files has closed all of them, and then went on running."""
         return not self.paths or (self._is_alone and self.paths <= self._outlived)
 
     def are_as_large(self, found: Tree, before: Tree) -> bool:
-        """Whether each of them is a new file that has become as large as one of its name in a whole checkpoint before.
+        """Whether each file is new and has reached the size of a file of the same name in an earlier whole checkpoint.
 
-        A new file that is cut off is shorter. A file that is written over keeps its size from the beginning.
+        A new file that is cut off is shorter. A file that is overwritten in place keeps its size from the beginning.
         """
         files = {path: state for path, state in before.items() if state.kind == "file"}
         sizes = {(pattern_of(path), state.size) for path, state in files.items()}
@@ -79,14 +79,14 @@ class Doubts:
         )
 
     def report(self, end: int) -> None:
-        """A report was found that ends there in the log: if it came after SIGTERM, the processes go on."""
+        """Notes a report that ends at this place of the log: if it came after SIGTERM, the processes go on."""
         if end > self._log_end:
             self.clear()
 
     def forget(self, path: str) -> None:
-        """What is below this path is not in doubt any more."""
+        """Removes a path, and all files below it, from the files in doubt."""
         self.paths = {other for other in self.paths if not is_in(other, path)}
 
     def clear(self) -> None:
-        """Nothing is in doubt any more."""
+        """Removes all files from doubt."""
         self.paths, self._closed, self._outlived, self.were_closed = set(), set(), set(), False

@@ -1,4 +1,4 @@
-"""Folders of files as values; copies and second names of files."""
+"""Folders of files as values; copies and hard links of files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _OF_ELASTIC_RUN = re.compile(r"checkpoint-\d{9}")
 _OF_DATABASE = re.compile(r".-(journal|wal|shm)$")
 _IN_ELASTIC_RUN = re.compile(r"(.*/)?checkpoint-\d{9}(?=/)")
 
-#: ``ioctl`` that makes a copy of a file which shares its blocks (Btrfs, XFS, bcachefs, ZFS).
+#: The ``ioctl`` that copies a file by sharing its blocks (Btrfs, XFS, bcachefs, ZFS).
 _FICLONE = 0x40049409
-#: So many bytes are copied at once.
+#: Number of bytes that are copied at once.
 _PIECE_BYTES = 8 << 20
 #: Errors of a hard link after which a copy may still succeed.
 _NO_LINK = frozenset(
@@ -30,7 +30,7 @@ _NO_LINK = frozenset(
 
 
 class FileState(NamedTuple):
-    """One entry of a folder. Two equal states of one path hold the same bytes; see :func:`read_present`."""
+    """One entry of a folder. If two states of one path are equal, the content is the same; see :func:`read_present`."""
 
     kind: str
     """``"file"``, ``"folder"`` or ``"link"`` (symbolic, which is not followed)."""
@@ -44,32 +44,32 @@ Tree = dict[str, FileState]
 
 
 def read_tree(folder: Path | str) -> Tree:
-    """The entries below a folder; none if it does not exist. Entries that vanish meanwhile are left out."""
+    """The entries below a folder; empty if it does not exist. Entries that vanish during the reading are left out."""
     found: Tree = {}
     _read_into(found, os.fspath(folder), "")
     return dict(sorted(found.items()))
 
 
 def read_present(folder: str, changed: Collection[str], before: Tree) -> Tree:
-    """The entries below a folder. Files that were written again differ from what they were.
+    """The entries below a folder. The state of a file that was written again differs from its state before.
 
-    A file that is written in place may keep its size and its time: because the script sets the time, copies it with the
-    file, or writes twice within one tick of the file system's clock. Such a file gets a time that is one tick later.
+    A file that is written in place may keep its size and its time. The script may set the time or copy it from another
+    file, or it may write twice within one tick of the file system's clock. Such a file gets a time one tick later.
 
     Parameters
     ----------
     folder
         The folder.
     changed
-        What has changed since ``before``.
+        Paths that have changed since ``before``.
     before
-        The entries at a time before.
+        The entries at an earlier time.
     """
     tree = read_tree(folder)
     again = [path for path in changed if path in tree and tree[path].kind == "file" and tree[path] == before.get(path)]
     for path in again:
         place = os.path.join(folder, path)
-        with contextlib.suppress(OSError):  # the file of another user, or gone
+        with contextlib.suppress(OSError):  # the file belongs to another user, or is gone
             status = os.stat(place)
             os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
             if os.stat(place).st_mtime_ns == status.st_mtime_ns:  # the file system counts in seconds
@@ -89,7 +89,7 @@ def _read_into(found: Tree, folder: str, prefix: str) -> None:
         except FileNotFoundError:
             continue
         if stat.S_ISDIR(status.st_mode):
-            # The inode number and times of a folder are left out: its entries are listed themselves.
+            # The inode number and times of a folder are left out, because its entries are listed.
             found[path] = FileState("folder")
             _read_into(found, entry.path, f"{path}/")
         elif stat.S_ISLNK(status.st_mode):
@@ -99,7 +99,7 @@ def _read_into(found: Tree, folder: str, prefix: str) -> None:
 
 
 def is_empty_file(path: str) -> bool:
-    """Whether a file is there and holds nothing."""
+    """Whether a file exists and is empty."""
     try:
         return os.path.getsize(path) == 0
     except OSError:
@@ -107,17 +107,17 @@ def is_empty_file(path: str) -> bool:
 
 
 def is_mark(folder: str, path: str, is_written: bool) -> bool:
-    """Whether a file of a folder that was closed is no part of a checkpoint by itself.
+    """Whether a closed file of a folder is not by itself a part of a checkpoint.
 
-    It is an empty one to which nothing was written, or one that a database (SQLite) needs during a transaction.
+    Such a file is empty and nothing was written to it, or a database (SQLite) needs it during a transaction.
     """
     return _OF_DATABASE.search(path) is not None or (not is_written and is_empty_file(os.path.join(folder, path)))
 
 
 def is_of_reader(path: str, state: FileState, tree: Collection[str]) -> bool:
-    """Whether an entry of a folder holds nothing, and may have come by somebody who reads a database there (SQLite).
+    """Whether an entry of a folder holds no data and may have been made by a reader of a database there (SQLite).
 
-    A database with a write-ahead log gets an empty log then, and an index of it (``-shm``).
+    When a database with a write-ahead log is read, an empty log and its index (``-shm``) are made.
     """
     journal = _OF_DATABASE.search(path)
     if journal is None or state.kind != "file" or path[: journal.start() + 1] not in tree:
@@ -126,7 +126,7 @@ def is_of_reader(path: str, state: FileState, tree: Collection[str]) -> bool:
 
 
 def have_holes(folder: str, paths: Collection[str]) -> bool:
-    """Whether some files of a folder are gone, or have places that were never written to."""
+    """Whether some files of a folder are gone, or have regions that were never written."""
     try:
         found = [os.stat(os.path.join(folder, path)) for path in paths]
     except OSError:
@@ -135,7 +135,7 @@ def have_holes(folder: str, paths: Collection[str]) -> bool:
 
 
 def is_link(path: str) -> bool:
-    """Whether an entry is a link, symbolic or one of several names of a file: it is made at once and never closed."""
+    """Whether an entry is a symbolic link or one of several hard links: it is made at once and never closed."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -153,14 +153,14 @@ def is_other(path: str) -> bool:
 
 
 def linked(folder: str, path: str) -> frozenset[str]:
-    """Files at or below a path in a folder that have a second name somewhere, relative to the folder."""
+    """Files at or below a path in a folder that have another hard link, relative to the folder."""
     top = os.path.join(folder, path)
     places = [top, *(os.path.join(parent, name) for parent, _, names in os.walk(top) for name in names)]
     return frozenset(os.path.relpath(place, folder) for place in places if _has_names(place))
 
 
 def come(folder: str, path: str) -> tuple[Tree, frozenset[str]]:
-    """The entries below a path that has come to its place, named as by :func:`read_tree`, and :func:`linked` ones."""
+    """The entries below a path that was moved into place, named as in :func:`read_tree`, and :func:`linked` files."""
     found: Tree = {}
     place = os.path.join(folder, path)
     if not os.path.islink(place):
@@ -177,38 +177,38 @@ def _has_names(path: str) -> bool:
 
 
 def is_in(path: str, other: str) -> bool:
-    """Whether a path is another one, or lies below it."""
+    """Whether a path is equal to another one, or lies below it."""
     return f"{path}/".startswith(f"{other}/")
 
 
 def num_bytes(tree: Mapping[str, FileState]) -> int:
-    """Number of bytes in the files of a tree."""
+    """Total number of bytes in the files of a tree."""
     return sum(sizes_of(tree).values())
 
 
 def sizes_of(tree: Mapping[str, FileState]) -> dict[str, int]:
-    """The bytes of each file of a tree."""
+    """Number of bytes of each file of a tree."""
     return {path: state.size for path, state in tree.items() if state.kind == "file"}
 
 
 def _go_on(num_bytes: int) -> None:
-    """Lets a copy go on, however much is copied."""
+    """Never interrupts a copy."""
 
 
 def copy_file(source: str, target: str, go_on: Callable[[int], None] = _go_on) -> int:
-    """Copies a file with its mode and times, sharing its blocks where the file system can.
+    """Copies a file with its mode and times. Shares its blocks if the file system can.
 
     Parameters
     ----------
     source, target
-        The file, and where the copy is to be.
+        The file, and the path of the copy.
     go_on
-        Called after each piece that was copied, with its number of bytes. An error that it raises ends the copy.
+        Called after each piece with its number of bytes. If it raises an error, the copying stops.
 
     Returns
     -------
     int
-        Bytes that were copied, 0 if the blocks are shared.
+        Number of bytes copied; 0 if the blocks are shared.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def copy_file(source: str, target: str, go_on: Callable[[int], None] = _go_on) -
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
         except OSError:
             if not _copy_in_kernel(reader.fileno(), writer.fileno(), go_on):
-                os.lseek(reader.fileno(), 0, os.SEEK_SET)  # which the reader, who has read nothing, does not know of
+                os.lseek(reader.fileno(), 0, os.SEEK_SET)  # the buffered reader has read nothing yet
                 while piece := reader.read(_PIECE_BYTES):
                     writer.write(piece)
                     go_on(len(piece))
@@ -231,7 +231,7 @@ def copy_file(source: str, target: str, go_on: Callable[[int], None] = _go_on) -
 
 
 def _copy_in_kernel(source: int, target: int, go_on: Callable[[int], None]) -> bool:
-    """Copies within the kernel, and keeps holes; returns False if the kernel cannot, and nothing was copied."""
+    """Copies within the kernel, and keeps holes. Returns False if the kernel cannot copy and nothing was copied."""
     size, copied = os.fstat(source).st_size, 0
     try:
         for begin, end in _data(source, size):
@@ -254,7 +254,7 @@ def _copy_in_kernel(source: int, target: int, go_on: Callable[[int], None]) -> b
 
 
 def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where the data of a file begin and end. Between them are holes, which take no room and read as zeros."""
+    """Yields where each region of data begins and ends. Between them are holes, which use no disk and read as zeros."""
     end = 0
     while end < size:
         try:
@@ -262,18 +262,18 @@ def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
             end = os.lseek(file, begin, os.SEEK_HOLE)
         except OSError as error:
             if error.errno == errno.ENXIO:
-                return  # there is nothing but a hole up to the end
+                return  # only a hole follows, up to the end
             raise
         yield begin, end
 
 
 def link_file(source: str, target: str) -> int:
-    """Gives a file a second name, or copies it where the file system does not allow one.
+    """Makes a hard link to a file, or a copy if the file system does not allow a hard link.
 
     Returns
     -------
     int
-        Bytes that were copied.
+        Number of bytes copied.
 
     Raises
     ------
@@ -305,16 +305,16 @@ def place_tree(
     target
         The folder, which must not exist.
     source
-        Where an entry is now, by its path in the tree.
+        Returns the present place of an entry, given its path in the tree.
     is_linked
-        Whether a file gets a second name, where possible, rather than a copy.
+        Returns whether a file gets a hard link, where possible, instead of a copy.
     go_on
-        Called after each piece that was copied, with its number of bytes. An error that it raises ends the work.
+        Called after each piece with its number of bytes. If it raises an error, the work stops.
 
     Returns
     -------
     int
-        Bytes that were copied.
+        Number of bytes copied.
 
     Raises
     ------
@@ -323,7 +323,7 @@ def place_tree(
     """
     os.makedirs(target, mode=0o700)
     copied = 0
-    # Copies last: what gets a second name may be removed or replaced meanwhile.
+    # Hard links come first, since their files may be removed or replaced meanwhile.
     is_copied = {path: state.kind == "file" and not is_linked(path) for path, state in tree.items()}
     for path, state in sorted(tree.items(), key=lambda entry: is_copied[entry[0]]):
         here = os.path.join(target, path)
@@ -337,7 +337,7 @@ def place_tree(
 
 
 def are_links_replaced(folder: Path | str, tree: Mapping[str, FileState]) -> bool:
-    """Whether a symbolic link of a folder is not the one of its tree any more."""
+    """Whether a symbolic link of a folder differs from the one in the tree."""
     links = {path: state for path, state in tree.items() if state.kind == "link"}
     try:
         found = {path: os.lstat(os.path.join(folder, path)) for path in links}
@@ -349,11 +349,11 @@ def are_links_replaced(folder: Path | str, tree: Mapping[str, FileState]) -> boo
 
 
 def _target_of(link: str, path: str) -> str:
-    """Where a symbolic link points to, seen from any copy of the folder in which it is the entry ``path``."""
+    """The target of a symbolic link, valid in any copy of the folder in which the link is the entry ``path``."""
     target, parts = os.readlink(link), path.split("/")
     if not os.path.isabs(target):
         return target
-    # A path is compared as it is written, since its links may lead elsewhere by now.
+    # A path is compared as it is written, since the links in it may lead elsewhere by now.
     folder = os.path.abspath(os.path.join(link, *[os.pardir] * len(parts)))
     for root in dict.fromkeys((folder, os.path.realpath(folder))):
         if is_in(os.path.normpath(target), root):
@@ -362,14 +362,14 @@ def _target_of(link: str, path: str) -> str:
 
 
 def is_of_elastic_run(folder: str, path: str) -> bool:
-    """Whether it is a checkpoint of ``syne_hypersched.training``, which always saves before it reports."""
+    """Whether a path is a checkpoint of ``syne_hypersched.training``, which always saves before it reports."""
     return bool(_OF_ELASTIC_RUN.fullmatch(path)) and os.path.exists(os.path.join(folder, path, MANIFEST_FILENAME))
 
 
 def are_of_elastic_run(tree: Tree) -> bool:
-    """Whether all files are in checkpoints of ``syne_hypersched.training``: each was put in place when it was whole.
+    """Whether all files are in checkpoints of ``syne_hypersched.training``, each of which was moved into place whole.
 
-    A run may write any number of them between two reports, so that their number says nothing.
+    A run may write any number of checkpoints between two reports, so the number of its checkpoints tells nothing.
     """
     files = [path for path, state in tree.items() if state.kind != "folder"]
     found = [_IN_ELASTIC_RUN.match(path) for path in files]

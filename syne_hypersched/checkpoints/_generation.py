@@ -1,4 +1,4 @@
-"""Values: generations of a checkpoint folder, what is noted beside them, and both as JSON."""
+"""Generations of a checkpoint folder, the notes beside them, and both as JSON."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 from syne_hypersched.checkpoints._files import FileState, Tree
 
 Kept = Literal["moved", "new", "written"]
-"""How a script makes a file: ``moved`` into place whole, ``new`` under a name of its own each time, or ``written`` in
-place. Files of the first two kinds are not written to any more, so that a hard link keeps their content."""
+"""How a script writes a file: ``moved`` into place whole, ``new`` under a new name each time, or ``written`` in place.
+Files of the first two kinds are not written to any more, so a hard link keeps their content."""
 
 Match = Literal["exact"] | int
 """How certain a match is: ``"exact"``, or by how many reports the generation may be newer than its report."""
@@ -20,61 +20,61 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Generation:
-    """A state in which the checkpoint folder was whole."""
+    """The checkpoint folder at a moment when it was whole."""
 
     number: int
     """Number of the generation; increases with every generation of a trial."""
 
     launch: int
-    """Index of the launch that made it; -1: it existed before the first launch."""
+    """Index of the launch that wrote it; -1: it existed before the first launch."""
 
     after: int
-    """At least so many reports of the trial were printed before the first of its changes."""
+    """At least this many reports of the trial were printed before the first of its changes."""
 
     before: int
-    """At most so many were printed before the last of its changes. Equal to ``after`` where no report came between."""
+    """At most this many were printed before the last of its changes. Equal to ``after`` if no report came between."""
 
     live: Tree
-    """The checkpoint folder as it was when this was taken."""
+    """The checkpoint folder when this generation was taken."""
 
     kept: Mapping[str, Kept]
-    """How each file was made."""
+    """How the script wrote each file."""
 
     level: float | None = None
-    """Resource level of the ``after``-th report, if it is known. Work repeated from an older checkpoint has higher
-    numbers of reports, but not higher levels."""
+    """Resource level of the ``after``-th report, if it is known. If work is repeated from an older checkpoint, the
+    numbers of reports go on rising, but the levels do not."""
 
     is_first: bool = False
-    """Whether its launch had not reported when it was written. Then it may be of a later level than the one after that
-    report: each launch may have saved once more than it has reported."""
+    """Whether it was written before the first report of its launch. Then its level may be higher than the level after
+    that report: each launch may have saved once more than it has reported."""
 
     bytes_copied: int = 0
-    """Bytes that were copied for it."""
+    """Number of bytes copied for it."""
 
     def is_final(self, path: str) -> bool:
         """Whether a file will not be written to any more, so that a hard link can replace a copy."""
         return self.kept.get(path, "written") != "written"
 
     def newer_by(self, report: int) -> int:
-        """How many reports newer than the ``report``-th it may be at most; below 0: it may be older."""
+        """By how many reports it may be newer than the ``report``-th, at most; below 0: it may be older."""
         return self.before + 1 - report if self.after >= report else -1
 
 
 @dataclass(frozen=True)
 class Matched:
-    """A report and the generation that belongs to it."""
+    """A report and the generation that matches it."""
 
     report: int
-    """The report is the trial's ``report``-th, counted from 1."""
+    """Number of the report within the trial, counted from 1."""
 
     end: int
     """Where the report ends in the log (bytes)."""
 
     values: Mapping[str, Any]
-    """What was reported."""
+    """The entries of the report."""
 
     launch: int
-    """Index of the launch that has reported."""
+    """Index of the launch that printed the report."""
 
     generation: int
     """Number of the generation."""
@@ -85,43 +85,43 @@ class Matched:
 
 @dataclass
 class Notes:
-    """What is recorded beside the generations themselves."""
+    """Data recorded beside the generations."""
 
     num_reports: int = 0
-    """Reports of the trial so far."""
+    """Number of reports of the trial so far."""
 
     num_generations: int = 0
     """The highest number of a generation so far."""
 
     log_end: int = 0
-    """Bytes of the log in which they are."""
+    """Size of the log that contains these reports (bytes)."""
 
     best: dict[str, Any] | None = None
-    """The best of them, as the matcher keeps it."""
+    """The best report, as the matcher keeps it."""
 
     matched: list[Matched] = field(default_factory=list)
-    """The last reports that were the best ones so far, and their generations."""
+    """The last reports that were the best ones when they came, and their generations."""
 
     left: Tree | None = None
-    """The checkpoint folder as the last launch has left it, if it is or may be whole; None: that is not known."""
+    """The checkpoint folder that the last launch left, if it is or may be whole; None: unknown."""
 
     is_whole: bool = False
-    """Whether that is certain. If not, a launch tries it."""
+    """Whether ``left`` is certainly whole. If not, the next launch tries to load it."""
 
     is_torn: bool = False
-    """Whether the last launch was killed while it wrote there."""
+    """Whether the last launch was killed while it wrote to the folder."""
 
     evidence: dict[str, Any] | None = None
-    """What the matcher needs to learn from the next launch in which order the script saves and reports."""
+    """Data from which the matcher can infer, with the next launch, in which order the script saves and reports."""
 
     layout: list[str] = field(default_factory=list)
-    """What a checkpoint consists of (``_layouts.py``), if that is known..."""
+    """What a checkpoint consists of (``_layouts.py``), if that is known."""
 
     num_processes: int = 0
-    """...and how many processes have written it."""
+    """Number of processes that wrote the checkpoint of ``layout``."""
 
     def is_whole_in(self, live: Tree) -> bool:
-        """Whether the present folder is as the last launch has left it, and is certainly whole."""
+        """Whether the folder is as the last launch left it, and is certainly whole."""
         return self.is_whole and live == self.left
 
 
@@ -146,7 +146,7 @@ def generation_of(values: Mapping[str, Any]) -> Generation:
 
 
 def notes_of(values: Mapping[str, Any]) -> Notes:
-    """Notes that were written as JSON.
+    """Notes from values that were written as JSON.
 
     Raises
     ------

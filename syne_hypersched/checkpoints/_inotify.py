@@ -1,4 +1,4 @@
-"""Events of a folder from the kernel, without polling: inotify."""
+"""Events of a folder from the kernel, without polling (inotify)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONLYDIR = 0x1000000
 DONT_FOLLOW = 0x2000000
 ISDIR = 0x40000000
 
-#: What has reached its limit if the kernel refuses, and the setting to raise.
+#: The limit that was reached when the kernel refuses, and the setting to raise.
 _LIMITS = {
     errno.EMFILE: ("too many programs of this user watch files", "max_user_instances"),
     errno.ENOSPC: ("the programs of this user watch too many folders", "max_user_watches"),
@@ -33,9 +33,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class InotifyEvent(NamedTuple):
-    """One event; ``mask`` has the bits of this module, ``name`` is the entry's, empty for the watched file itself.
+    """One event. ``mask`` has the bits of this module; ``name`` is the entry's name, empty for the watched file itself.
 
-    The two events of a file that is moved have the same ``cookie``.
+    The two events of one move have the same ``cookie``.
     """
 
     watch: int
@@ -57,7 +57,7 @@ class Inotify:
         self.fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify_init1")
 
     def add(self, path: str, mask: int) -> int:
-        """Watches a file or folder and returns the number of the watch; the same one for the same file.
+        """Watches a file or folder. Returns the number of the watch, which is always the same for the same file.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Inotify:
         return _checked(_libc.inotify_add_watch(self.fd, os.fsencode(path), ctypes.c_uint32(mask)), path)
 
     def remove(self, watch: int) -> None:
-        """Ends a watch, which may have ended already."""
+        """Ends a watch. It is no error if the watch has ended already."""
         _libc.inotify_rm_watch(self.fd, watch)
 
     def read(self) -> list[InotifyEvent]:

@@ -28,24 +28,24 @@ from syne_hypersched.checkpoints._store import GenerationStore
 from syne_hypersched.checkpoints._taker import Taker
 from syne_hypersched.checkpoints._tried import FIRST_QUIET_S, TriedCheckpoint
 
-#: After so many seconds without a change, the checkpoint is taken to be finished, for now.
+#: If nothing changes for so many seconds, the checkpoint is taken to be finished, for now.
 QUIET_S = 0.03
-#: A drain waits at most so many seconds for a save that may begin or go on soon.
+#: A drain waits for a save that may soon begin or continue, at most so many seconds.
 _PATIENCE_S = 0.5
-#: The supervisor waits at most so many seconds for the thread, which may be copying. While files are open for writing,
-#: the thread looks again after as many.
+#: The supervisor waits for the thread, which may be copying, at most so many seconds. The thread waits equally long
+#: before it looks again while files are open for writing.
 _LOCK_S = _LOOK_S = 0.02
-#: Within so many seconds a file written aside is moved to its place, and an incomplete checkpoint completed, or never.
+#: Within so many seconds, a file written aside is moved into place and an incomplete checkpoint completed, or never.
 _ASIDE_S = 1.0
-#: While the folder changes meanwhile, a generation is begun so many times in a row.
+#: If the folder changes while a generation is taken, it is taken again, up to so many times in a row.
 _MOST_TRIES = 3
 
 
 class GenerationKeeper:
-    """See the module.
+    """Keeps the generations of one launch.
 
-    A separate thread watches and copies. :class:`Observer` keeps what it sees, :class:`Taker` takes the generations,
-    :class:`Matcher` decides which one belongs to which report, and :class:`Shelf` manages them on the disk.
+    A separate thread watches and copies. :class:`Observer` records changes and reports. :class:`Taker` takes the
+    generations, :class:`Matcher` matches them to reports, and :class:`Shelf` manages them on the disk.
 
     Parameters
     ----------
@@ -62,21 +62,21 @@ class GenerationKeeper:
         self._watch: ChangeWatch | None = None
         self._thread: threading.Thread | None = None
         self._wake: tuple[int, int] = (-1, -1)
-        #: Guards the attributes below, which this thread and the supervisor's use. The thread holds it while it copies.
+        #: Guards the attributes below, which the supervisor's thread uses, too. It is held while files are copied.
         self._lock = threading.RLock()
         self._shelf: Shelf
         self._matcher: Matcher
         self._observer: Observer
-        #: When the supervisor first asked whether a process is saving, because the launch is to end.
+        #: When the supervisor, before it ends the launch, first asked whether a process is saving.
         self._asked_s: float | None = None
-        #: What was there when the processes got SIGTERM, if all of them were alive then, and none was writing.
+        #: Content of the folder at SIGTERM, if all processes were alive then and none was writing.
         self._at_sigterm: Tree | None = None
-        #: When SIGTERM had killed the last process that did not handle it (seconds of the wall clock).
+        #: When SIGTERM had killed the last process without a handler (seconds of the wall clock).
         self._struck_at = math.inf
-        #: Arguments of :meth:`follow` that the matcher does not have yet.
+        #: Arguments of :meth:`follow` that the matcher has not received yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends, self._error, self._num_processes = False, "", 0
-        #: Files of whole checkpoints that were there before the launch.
+        #: Files of whole checkpoints that existed before the launch.
         self._present: list[str] = []
         #: What a checkpoint of the launch before consists of, and how many processes have written it.
         self._layout, self._num_before = list[str](), 0
@@ -84,10 +84,10 @@ class GenerationKeeper:
         self._tried: TriedCheckpoint
 
     def prepare(self) -> Beginning:
-        """Ensures that the launch begins from a whole checkpoint, and begins to watch. Raises no errors."""
+        """Makes the launch begin from a whole checkpoint, and starts to watch. Raises no errors."""
         try:
             return self._prepare()
-        except Exception as error:  # whatever it is, the launch takes place
+        except Exception as error:  # the launch takes place in any case
             self._error = f"the checkpoint folder cannot be looked at: {error}"
             watch, self._watch = self._watch, None
             if watch is not None:
@@ -117,7 +117,7 @@ class GenerationKeeper:
             self._observer.habits.know(dict(present.kept))
             self._observer.mark_taken(found)
         else:
-            # A folder that is known to be whole becomes a generation as soon as there is time.
+            # A folder that is known to be whole becomes a generation as soon as possible.
             self._observer.is_dirty = bool(live) and self._shelf.is_whole(live)
         is_in_doubt = present is None and bool(found) and not self._observer.is_dirty
         self._present = [] if is_in_doubt else [path for path, state in found.items() if state.kind != "folder"]
@@ -133,7 +133,7 @@ class GenerationKeeper:
         return () if self._watch is None else (self._watch.fd,)
 
     def start(self, pids: Sequence[int]) -> None:
-        """The processes of the launch exist."""
+        """Starts the thread: the processes of the launch exist."""
         if self._watch is not None:
             self._observer.pids = tuple(pids)
             self._num_processes = len(pids)
@@ -144,7 +144,7 @@ class GenerationKeeper:
             self._thread.start()
 
     def forget(self, pid: int) -> None:
-        """A process has ended by itself, so that the files that it has closed are whole."""
+        """Notes that a process has ended by itself, so that the files that it closed are whole."""
         if self._watch is not None:
             self._observer.pids = tuple(other for other in self._observer.pids if other != pid)
 
@@ -160,7 +160,7 @@ class GenerationKeeper:
         self._shelf.discard(self._observer.lacking)
 
     def is_saving(self) -> bool:
-        """Whether a process is writing to the folder, has just written, or is likely to write after its report."""
+        """Whether a process is writing to the folder, has just written, or will probably write after its report."""
         if self._watch is None:
             return False
         if not self._lock.acquire(timeout=_LOCK_S):
@@ -168,7 +168,7 @@ class GenerationKeeper:
         try:
             self._look()
             return self._is_saving()
-        except Exception as error:  # whatever it is, the launch ends
+        except Exception as error:  # the launch ends in any case
             self._error = f"{type(error).__name__}: {error}"
             return False
         finally:
@@ -184,10 +184,10 @@ class GenerationKeeper:
         if not observer.prove():
             if observer.awaited():
                 return True
-            self._look()  # the last file was closed only now, by a process that was alive
+            self._look()  # the last file was closed a moment ago, by a process that was alive
             observer.prove()
         if not self._is_patient() or self._asked_s is None:
-            return False  # it goes on and on
+            return False  # the writing does not end
         now, state = time.monotonic(), self._matcher.current
         is_quiet = now - observer.changed_s >= QUIET_S and not observer.bursts.is_partial
         if state is None or state.settled or observer.is_complete or is_quiet:
@@ -195,12 +195,12 @@ class GenerationKeeper:
         return True
 
     def drain(self, may_wait: bool = False) -> bool:
-        """The processes get SIGTERM now. Returns False if they must not, since one has just begun to save.
+        """Prepares for SIGTERM. Returns False if the processes must not get it, since one has just begun to save.
 
         Parameters
         ----------
         may_wait
-            Whether there is time to let it finish.
+            Whether there is time to let that process finish.
         """
         if self._watch is None:
             return True
@@ -208,17 +208,17 @@ class GenerationKeeper:
             may_drain, self._at_sigterm = begin_drain(self._spec.folder, self._observer, may_wait)
             if not may_drain:
                 return False
-        except Exception as error:  # whatever it is, the launch ends
+        except Exception as error:  # the launch ends in any case
             self._error = f"{type(error).__name__}: {error}"
         self._matcher.drain()
         return True
 
     def strike(self) -> None:
-        """SIGTERM has killed a process at once."""
+        """Notes that SIGTERM has killed a process at once."""
         self._struck_at = time.time()
 
     def kill(self) -> None:
-        """The processes get SIGKILL now."""
+        """Notes that the processes get SIGKILL now."""
         if self._watch is not None:
             self.is_saving()  # looks
             self._observer.doubts.kill()
@@ -228,13 +228,13 @@ class GenerationKeeper:
             with self._lock:
                 if self._tried.is_in_doubt:
                     self._tried.copy(read_tree(self._spec.folder))
-                    self._act()  # on what it has read meanwhile: no event is left that would wake this thread
+                    self._act()  # on the events read meanwhile: no further event would wake this thread
             while not self._ends:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
                 with self._lock:
                     if not self._ends:
                         self._act()
-        except Exception as error:  # whatever it is, the launch goes on
+        except Exception as error:  # the launch goes on in any case
             self._error = f"{type(error).__name__}: {error}"
 
     def _timeout_s(self) -> float | None:
@@ -254,7 +254,7 @@ class GenerationKeeper:
                 break
 
     def _has_acted(self) -> bool:
-        """Looks, and takes a generation if one is due. Returns False if the folder has changed meanwhile."""
+        """Looks, and takes a generation if one is due. Returns False if the folder changed meanwhile."""
         seen_s = time.monotonic()
         self._look()
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
@@ -263,33 +263,33 @@ class GenerationKeeper:
         self._tried.look()
         is_quiet = now - observer.changed_s >= QUIET_S
         if is_quiet and observer.bursts.is_only_one:
-            observer.bursts.rest()  # what is there now is more than a file of brief use, whatever follows
+            observer.bursts.rest()  # the present files are more than temporary ones, whatever follows
             is_quiet = now - observer.changed_s >= FIRST_QUIET_S
         if not observer.is_dirty:
             if is_quiet and self._is_open():
                 self._settle()
             return True
-        # The files may be rewritten or removed at any moment. At most half of the time is spent on copies.
+        # The files may be rewritten or removed at any moment. Copies take at most half of the time.
         began_s, ended_s = self._taker.tried_s
         at_once = now - ended_s >= ended_s - began_s
-        # A file whose name is that of files which are always moved away will be moved, too.
+        # A file with the name of files that are always moved away will be moved, too.
         is_aside = observer.bursts.is_partial or observer.habits.any_aside(observer.changed)
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
         # A script may report while it writes a checkpoint of several files.
         is_done = (observer.has_reported or at_once) and observer.is_complete
-        # It is not known when the first one is complete, until a report follows it, beside which no thread saves.
+        # The first checkpoint is known to be complete only after a report during which no thread saves.
         is_reported = state is not None and self._matcher.num_reports > state.before
         is_done |= observer.is_first and is_reported and now - observer.changed_s >= _LOOK_S
         if not (is_done or (is_quiet and not is_aside)) or now < self._taker.retry_at or not observer.prove():
             return True
         has_acted = self._taker.take()
         if is_quiet:
-            self._settle()  # even if it was not taken, because the script has just begun to write the next one
+            self._settle()  # even if no generation was taken, because the script has just begun the next save
         self._tell_news()
         return has_acted
 
     def _is_open(self) -> bool:
-        """Whether more of the last checkpoint may come."""
+        """Whether the last checkpoint may still grow."""
         state = self._matcher.current
         return self._observer.is_open or (state is not None and not state.settled)
 
@@ -315,17 +315,17 @@ class GenerationKeeper:
         try:
             self._store.write_notes(notes)
         except OSError as error:
-            self._error = f"what belongs to which report cannot be noted: {error}"
+            self._error = f"the matches of reports and checkpoints cannot be recorded: {error}"
 
     def finish(self, exit_codes: Sequence[int | None], handled: Collection[int] = ()) -> Ending:
-        """Returns the state of the folder after every process of the launch is gone.
+        """Returns the state of the folder after all processes of the launch are gone.
 
         Parameters
         ----------
         exit_codes
-            Of the processes, negative for signals.
+            Exit codes of the processes, negative for signals.
         handled
-            Indices of the processes that had a handler for SIGTERM when they were sent it. If such a process dies of
+            Indices of the processes that had a handler when SIGTERM was sent to them. If such a process dies of
             SIGTERM, or ends with the exit code that shells use for it, its handler has run before.
         """
         self._ends = True
@@ -337,11 +337,11 @@ class GenerationKeeper:
         try:
             others_left = have_others_left(exit_codes, handled)
             return self._finish(self._watch, exit_codes, *have_left(exit_codes, handled), others_left)
-        except Exception as error:  # whatever it is, the tuner must receive the end
+        except Exception as error:  # the tuner must receive the end in any case
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
     def close(self) -> None:
-        """Ends the watch, for which the kernel takes more than ten milliseconds: the ending is told before."""
+        """Ends the watch. The kernel needs over ten milliseconds for it, so the ending is sent before."""
         if self._watch is not None:
             self._watch.close()
 
@@ -360,10 +360,10 @@ class GenerationKeeper:
         observer.look_to_the_end()
         self._tried.end()
         self._error, newest = self._error or self._tried.error, self._shelf.newest
-        # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
+        # On a busy machine, events are read late. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or (not observer.made and self._at_sigterm == read_tree(self._spec.folder))
         if others_left and not (observer.doubts.paths or observer.made):
-            # Who was killed has not written what was written after that, and the others have finished it.
+            # A killed process cannot have written later files. The other processes have finished those.
             is_proven |= all(watch.written_s(path) > self._struck_at for path in observer.unproven)
         state, is_fresh = self._matcher.current, observer.is_dirty or time.monotonic() - observer.changed_s < _ASIDE_S
         is_first = observer.bursts.is_only_one and observer.is_dirty and (state is None or state.generation is None)
@@ -390,7 +390,7 @@ class GenerationKeeper:
         live = self._tried.put_back(is_torn=not is_tried) or live
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
-            # A checkpoint that was finished before may still be there, beside the torn one.
+            # A checkpoint that was finished earlier may still exist beside the torn one.
             has_content = observer.has_finished and num_bytes(found) > 0
             self._write_notes(live, is_whole, is_torn=not is_tried and not has_content)
         return Ending(

@@ -10,29 +10,30 @@ from syne_hypersched.checkpoints._numbers import pattern_of
 
 
 class Habits:
-    """Predicts which files a script will not write to any more, so that a hard link replaces a copy.
+    """Predicts which files a script will not write to any more, so that a hard link can replace a copy.
 
-    This is certain for a file that was moved into place whole. It is likely for a file with a number in its name, if an
-    earlier file with another number was never written to again. :meth:`written` returns whether a prediction was wrong.
+    The prediction is certain for a file that was moved into place whole. It is likely for a file with a number in its
+    name, if an earlier file with another number was never written again. :meth:`written` returns whether a prediction
+    was wrong.
     """
 
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
-        #: Patterns of names (numbers left out): of files that were rewritten in place; of files in generations, with
+        #: Patterns of names (without numbers): of files that were rewritten in place; of files in generations, with
         #: the first name of each; and of files that are always moved away.
         self._rewritten: set[str] = set()
         self._taken: dict[str, str] = {}
-        #: Files that are finished; the same, with the first name of each pattern, of those before the last report.
+        #: Finished files; and those finished before the last report, as the first name of each pattern.
         self._finished: set[str] = set()
         self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
-        #: Where something that was written aside was moved since the last report, and the pattern of what it was
-        #: before, as long as nothing of that pattern is written. Of what is being moved, the pattern.
+        #: Places of entries that were written aside and moved there since the last report, with the pattern of the
+        #: old name, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.
         self._came: dict[str, str] = {}
         self._leaving: str | None = None
 
     def know(self, kept: dict[str, Kept]) -> None:
-        """Adds what is known of files that exist already."""
+        """Adds knowledge about files that already exist."""
         self._kept.update(kept)
 
     def of(self, tree: Tree) -> dict[str, Kept]:
@@ -40,19 +41,19 @@ class Habits:
         return {path: self._kept.get(path, "written") for path, state in tree.items() if state.kind == "file"}
 
     def written(self, path: str, taken: Tree) -> bool:
-        """A file is being written to.
+        """Notes that a file is being written to.
 
         Parameters
         ----------
         path
             Its path.
         taken
-            What was there when a generation was taken last.
+            Content of the folder when the last generation was taken.
 
         Returns
         -------
         bool
-            Whether the prediction was that this would not happen: a second name of the file shows the change.
+            Whether the prediction was wrong: another hard link of the file shows the change.
         """
         pattern = pattern_of(path)
         self._came = {place: aside for place, aside in self._came.items() if not is_in(pattern, aside)}
@@ -71,17 +72,17 @@ class Habits:
         return is_surprise
 
     def finished(self, path: str) -> None:
-        """A file is finished."""
+        """Notes that a file is finished."""
         self._finished.add(path)
 
     def report(self) -> None:
-        """The script has reported. Files with other numbers than those before are of another epoch."""
+        """Notes a report of the script. Files whose numbers differ from earlier ones belong to another epoch."""
         self._came.clear()
         for path in self._finished:
             self._earlier.setdefault(pattern_of(path), path)
 
     def moved(self, path: str, tree: Tree, linked: Collection[str] = ()) -> None:
-        """A file or folder was moved into its place; ``linked`` files may be written to under another name."""
+        """Notes that a path was moved into place; files in ``linked`` may be written to under another name."""
         if self._leaving is not None:
             self._came[path], self._leaving = self._leaving, None
         for below in {path, *tree}:
@@ -89,15 +90,15 @@ class Habits:
                 self._kept[below] = "written" if below in linked else "moved"
 
     def moved_away(self, path: str, is_aside: bool = True) -> None:
-        """A file or folder was moved to another place.
+        """Notes that a file or folder was moved to another place.
 
         Parameters
         ----------
         path
             Where it was.
         is_aside
-            True: it was written aside, and moved to its place when it was whole. False: it was in its place, and was
-            moved away before the next one is written.
+            True: it was written aside, and moved to its final place when it was whole. False: it was in its final
+            place, and was moved away before the next one is written.
         """
         self._kept.pop(path, None)
         self._leaving = pattern_of(path) if is_aside else None
@@ -105,9 +106,9 @@ class Habits:
             self._asides.add(pattern_of(path))
 
     def removed(self, path: str) -> bool:
-        """A file or folder was removed. Returns whether that shows that files of some name are not written aside.
+        """Notes a removal. Returns whether it shows that files of some name are not written aside.
 
-        What was moved there was moved out of the way, if it is removed before another one is written or reported.
+        An entry was moved out of the way if it is removed before another one is written or reported.
         """
         place = next((place for place in self._came if is_in(path, place)), None)
         if place is None:
@@ -116,7 +117,7 @@ class Habits:
         return True
 
     def take(self, tree: Tree) -> None:
-        """A generation was taken."""
+        """Notes that a generation was taken."""
         for path in tree:
             self._taken.setdefault(pattern_of(path), path)
         self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
@@ -127,14 +128,14 @@ class Habits:
         return any(is_in(pattern, aside) for aside in self._asides)
 
     def any_aside(self, paths: Collection[str]) -> bool:
-        """Whether any of these is such a file."""
+        """Whether any of the paths is written aside and then moved into place."""
         return bool(self._asides) and any(map(self.is_aside, paths))
 
     def are_aside(self, tree: Tree) -> bool:
-        """Whether a folder has files, all of which are to be moved into place still: it holds no checkpoint."""
+        """Whether a folder has files, and all of them will still be moved into place: it holds no checkpoint."""
         files = [path for path, state in tree.items() if state.kind != "folder"]
         return bool(files) and all(map(self.is_aside, files))
 
     def is_rewritten(self, path: str) -> bool:
-        """Whether a file of such a name is known to be written in place, again and again."""
+        """Whether files of this name are known to be written in place repeatedly."""
         return pattern_of(path) in self._rewritten

@@ -1,4 +1,4 @@
-"""The log of a launch, read as far as it had grown at a given time."""
+"""The log of a launch, read up to the size that it had at a given time."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from syne_hypersched._report_lines import RawReport
 
 
 class LaunchLog:
-    """See the module.
+    """Reads the reports of one launch from its log.
 
     Parameters
     ----------
     path
         The log.
     end
-        Its size at the beginning of the launch (bytes).
+        Size of the log at the beginning of the launch (bytes).
 
     Attributes
     ----------
     seen_size
-        Bytes read so far.
+        Number of bytes read so far.
     """
 
     def __init__(self, path: str, end: int) -> None:
         self._path = path
         self._tail = LogTail(Path(path), end)
         self.seen_size = end
-        #: When it was last written to (seconds of the wall clock), and its size then.
+        #: When the log was last written to (seconds of the wall clock), and its size at that time.
         self._written_at, self._size = 0.0, end
 
     def size(self) -> int:
-        """Its present size (bytes), or that at the last look if it is gone."""
+        """The present size of the log (bytes), or its last known size if the log is gone."""
         try:
             status = os.stat(self._path)
         except OSError:
@@ -43,11 +43,11 @@ class LaunchLog:
         return status.st_size
 
     def printed_at(self, report: RawReport) -> float | None:
-        """When a report was printed (seconds of the wall clock, as the times of files); None if more was since."""
-        return None if self._size - report.end > 1 else self._written_at  # a line has an end
+        """When a report was printed (wall clock, as the times of files); None if more was printed after it."""
+        return None if self._size - report.end > 1 else self._written_at  # 1: the newline
 
     def printed_s(self, report: RawReport, looked_s: float) -> float:
-        """When a report was printed at the earliest (monotonic seconds), if nothing was at ``looked_s``."""
+        """The earliest time when a report was printed (monotonic seconds), if it was not yet there at ``looked_s``."""
         printed_at = self.printed_at(report)
         if printed_at is None:
             return looked_s

@@ -1,12 +1,12 @@
-"""Keeps files as they are while they are copied, by read leases of the kernel.
+"""Keeps files unchanged while they are copied, by read leases of the kernel.
 
-The kernel grants a read lease on a file only while no process has it open for writing. From then on, a process that
-opens the file for writing, or truncates it, waits inside that call until the lease is given back. So what is copied
-under leases is the state of one moment, however soon the script writes again. File systems without leases, files of
-other users and systems other than Linux refuse them: then the caller must find out by other means whether a file was
-written to meanwhile.
+The kernel grants a read lease on a file only while no process has the file open for writing. After that, a process that
+opens the file for writing, or truncates it, waits inside that call until the lease is given back. So files copied under
+leases show one moment, even if the script writes again soon. Leases do not exist on some file systems, for files of
+other users, and on systems other than Linux. Then the caller must find out in another way whether a file was written to
+during the copy.
 
-A lease that is not given back for ``/proc/sys/fs/lease-break-time`` seconds (45) is taken away by the kernel.
+If a lease is not given back, the kernel takes it away after ``/proc/sys/fs/lease-break-time`` seconds (45).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 
-#: ``F_SETSIG`` of ``fcntl``: the signal by which the holder of a lease is told of a writer. SIGIO, the default, kills;
-#: SIGURG is ignored.
+#: ``F_SETSIG`` of ``fcntl``: the signal that informs the holder of a lease about a writer. SIGIO, the default, would
+#: kill the holder; SIGURG is ignored.
 _F_SETSIG = 10
 #: Network file systems grant a lease only while their server has delegated the file to this machine. So a refusal does
-#: not mean that somebody writes, and a lease does not keep writers on other machines out.
+#: not mean that a process writes, and a lease does not stop writers on other machines.
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3"})
-#: More files than so many would need too many descriptors.
+#: With more files than this, too many descriptors would be needed.
 _MOST_FILES = 256
 
 
 class GivenUpError(Exception):
-    """Files were not held until they were copied, because a process has waited to write, or would wait for too long."""
+    """The copying was given up, because a process waited to write, or would have had to wait too long."""
 
 
 class Patience:
-    """How long processes may wait for leases: a share of the time, a little at the beginning, and not long at once.
+    """How long processes may wait for leases: a share of the time, a little at the beginning, never long at once.
 
     Pure: times in, times out (monotonic seconds).
 
@@ -47,42 +47,42 @@ class Patience:
 
     #: Share of the time that processes may spend on waiting.
     SHARE = 0.1
-    #: So many seconds may be spent at once, from the beginning. A launch that is to end is not delayed for longer.
+    #: So many seconds may be spent at once from the beginning. A launch that is to end is delayed no longer than this.
     FIRST_S = 0.5
-    #: No more than so many seconds are spent at once, well below the time after which the kernel takes a lease away.
+    #: At most so many seconds are spent at once. The kernel takes a lease away much later.
     MOST_S = 10.0
 
     def __init__(self, now_s: float) -> None:
         self._left_s, self._at_s = self.FIRST_S, now_s
 
     def left_s(self, now_s: float) -> float:
-        """For how many seconds a process may be kept waiting now."""
+        """For how many seconds a process may wait now."""
         self._left_s = min(self.MOST_S, self._left_s + self.SHARE * max(0.0, now_s - self._at_s))
         self._at_s = max(now_s, self._at_s)
         return max(0.0, self._left_s)
 
     def spend(self, waited_s: float, now_s: float) -> None:
-        """A process has waited for so many seconds."""
+        """Notes that a process has waited for so many seconds."""
         self.left_s(now_s)
         self._left_s -= waited_s
 
 
 class Leases:
-    """Leases on the files of a folder that are to be copied. Use it in a ``with`` block, whose end gives all back.
+    """Leases on the files of a folder that are to be copied. The end of a ``with`` block gives all leases back.
 
     Parameters
     ----------
     folder
         The folder.
     sizes
-        The files, relative to it, and their bytes.
+        The files, relative to the folder, and their sizes (bytes).
     most_s
-        For how many seconds a process may be kept waiting. Asked again and again.
+        Returns for how many seconds a process may wait. Called repeatedly.
 
     Attributes
     ----------
     are_granted
-        Whether there is a lease on each file, so that none of them can be written to.
+        Whether each file has a lease, so that none of them can be written to.
     waited_s
         For how many seconds a process has waited, at most.
     """
@@ -92,7 +92,7 @@ class Leases:
         self._num_bytes, self._num_copied = sum(sizes.values()), 0
         self._fds: dict[str, int] = {}
         self.are_granted, self.waited_s = False, 0.0
-        #: When the first lease was asked for, and when nobody was known to wait (monotonic seconds).
+        #: When the first lease was requested, and when no process was known to wait for the last time (monotonic).
         self._began_s = self._calm_s = time.monotonic()
         self._is_awaited = False
 
@@ -105,7 +105,7 @@ class Leases:
         self._give_back()
 
     def obtain(self) -> bool:
-        """Asks for the leases; returns False if a process writes to one of the files, or one is gone.
+        """Requests the leases; returns False if a process writes to one of the files, or one is gone.
 
         Raises
         ------
@@ -131,17 +131,17 @@ class Leases:
         return True
 
     def place(self, path: str) -> str | None:
-        """A path at which a file can be read, also after it was moved or removed; None: there is no lease on it."""
+        """A path under which a file can be read, even after it was moved or removed; None: it has no lease."""
         fd = self._fds.get(path)
         return None if fd is None else f"/proc/self/fd/{fd}"
 
     def go_on(self, num_bytes: int) -> None:
-        """So many more bytes are copied.
+        """Notes that so many more bytes are copied.
 
         Raises
         ------
         GivenUpError
-            A process waits for the leases, and what is left to copy would take too long.
+            A process waits for the leases, and the rest of the copy would take too long.
         """
         self._num_copied += num_bytes
         now = time.monotonic()
@@ -152,7 +152,7 @@ class Leases:
             raise GivenUpError("a process waits to write to a file that is being copied")
 
     def _look(self, now: float) -> bool:
-        """Whether a process waits; notes for how long."""
+        """Whether a process waits; notes how long."""
         if not self._is_awaited:
             self._is_awaited = any(fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK for fd in self._fds.values())
         if self._is_awaited:
@@ -162,10 +162,10 @@ class Leases:
         return self._is_awaited
 
     def were_kept(self) -> bool:
-        """Whether nobody can have written to a file since the leases were granted."""
+        """Whether it is certain that no file was written to since the leases were granted."""
         now = time.monotonic()
         is_awaited = self.are_granted and self._look(now)
-        # The kernel takes a lease away only from who has kept a process waiting.
+        # The kernel takes a lease away only if a process had to wait for it.
         return self.are_granted and (not is_awaited or now - self._began_s < _break_time_s())
 
     def awaited(self) -> list[str]:
@@ -174,7 +174,7 @@ class Leases:
         return [path for path, fd in self._fds.items() if fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK]
 
     def end(self) -> bool:
-        """Gives the leases back; returns what :meth:`were_kept` does."""
+        """Gives the leases back; returns the same as :meth:`were_kept`."""
         were_kept = self.were_kept()
         self._give_back()
         self.are_granted = False
@@ -187,7 +187,7 @@ class Leases:
 
 
 def open_with_lease(path: str) -> tuple[int, bool]:
-    """Opens a file for reading, with a lease if there are any; closing it gives the lease back.
+    """Opens a file for reading, with a lease if possible; closing the file gives the lease back.
 
     Returns
     -------
@@ -218,7 +218,7 @@ def open_with_lease(path: str) -> tuple[int, bool]:
 def is_being_written(path: str) -> bool:
     """Whether any process has a file open for writing, or is inside an ``open`` that has already truncated the file.
 
-    False where there are no leases, or the file is missing. A process that opens the file meanwhile waits for some
+    False if there are no leases, or the file is missing. A process that opens the file at the same time waits for some
     microseconds.
     """
     try:
@@ -232,7 +232,7 @@ def is_being_written(path: str) -> bool:
 
 
 def being_written(folder: str, paths: Iterable[str]) -> list[str]:
-    """Those of some files of a folder that a process writes to, also through a mapping of a file that it has closed."""
+    """The files of a folder that a process is writing to, even through a memory mapping after the file was closed."""
     return [path for path in paths if is_being_written(os.path.join(folder, path))]
 
 
@@ -246,7 +246,7 @@ def _is_on_network(device: int) -> bool:
 
 
 def file_system_of(lines: Collection[str], major: int, minor: int) -> str:
-    """The type of the file system of a device, from the lines of ``/proc/self/mountinfo``; empty if it is not there."""
+    """The type of a device's file system, from the lines of ``/proc/self/mountinfo``; empty if it is not listed."""
     for line in lines:
         before, _, after = line.partition(" - ")
         fields = before.split()
@@ -256,7 +256,7 @@ def file_system_of(lines: Collection[str], major: int, minor: int) -> str:
 
 
 def _break_time_s() -> float:
-    """After so many seconds the kernel takes a lease away, if a process waits for it."""
+    """Seconds after which the kernel takes a lease away, if a process waits for it."""
     try:
         with open("/proc/sys/fs/lease-break-time") as file:
             seconds = int(file.read())

@@ -1,4 +1,4 @@
-"""The resource levels of a trial's reports, and what the first one of a launch tells about the launch before it."""
+"""The resource levels of a trial's reports, and what the first one of a launch shows about the previous launch."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ _NUM_LEVELS = 4  # only the last ones are kept
 
 
 class LastLevels:
-    """See the module.
+    """Keeps the levels of the last reports.
 
     Parameters
     ----------
     evidence
-        What the launch before has left, see :meth:`evidence`.
+        Evidence that the previous launch left, see :meth:`evidence`.
 
     Attributes
     ----------
     before
-        The highest level of the launches before.
+        The highest level of all earlier launches.
     """
 
     def __init__(self, evidence: Mapping[str, Any]) -> None:
-        #: Those of the last reports, by their numbers.
+        #: Levels of the last reports, by the number of the report.
         self._last: dict[int, float] = {int(number): level for number, level in evidence.get("levels", {}).items()}
-        #: The numbers of those of earlier launches.
+        #: Numbers of those reports that are of earlier launches.
         self._earlier = frozenset(self._last)
         self.before = self._highest = float(evidence.get("highest", NO_LEVEL))
-        #: The least difference between two reports of one launch in a row so far.
+        #: The smallest difference so far between two successive reports of one launch.
         self._least_step: float | None = evidence.get("least_step")
 
     def add(self, number: int, level: float) -> None:
-        """The ``number``-th report has a level."""
+        """Adds the level of the ``number``-th report."""
         step = level - self._last.get(number - 1, math.inf)
-        # The launch before may have trained more than it has reported.
+        # The previous launch may have trained further than it has reported.
         if step > 0 and number - 1 not in self._earlier:
             self._least_step = step if self._least_step is None else min(step, self._least_step)
         self._last[number] = level
@@ -45,43 +45,43 @@ class LastLevels:
         self._highest = max(self._highest, level)
 
     def of(self, number: int) -> float | None:
-        """The level of the ``number``-th report, if it is one of the last ones and says so."""
+        """The level of the ``number``-th report, if it is one of the last reports and has a level."""
         return self._last.get(number)
 
     def num_after(self, level: float | None, number: int, is_first: bool) -> int:
-        """How many steps above a level a checkpoint may be at most that was saved after the ``number``-th report.
+        """The largest number of steps by which a checkpoint saved after the ``number``-th report may exceed a level.
 
-        It is more than the reports between them if a launch was killed after a save, before it could report that.
+        It exceeds the number of reports in between if a launch was killed after a save, before the matching report.
 
         Parameters
         ----------
         level
             The level.
         number
-            At most so many reports had been printed.
+            At most this many reports had been printed.
         is_first
-            Whether a launch saved it before it had reported. Then it is not above the level of that report, but it may
-            be above the step after the report before, which is of another launch.
+            Whether a launch saved the checkpoint before its own first report. Then the checkpoint is not above the
+            level of that report, but it may be above the step after the report before, which is of another launch.
 
         Returns
         -------
         int
-            0 if that is not known.
+            0 if the number is not known.
         """
         num = num_steps(level, self._last.get(number), self._least_step)
         return max(num, num_steps(level, self._last.get(number + 1), self._least_step) - 1) if is_first else num
 
     def is_beyond_first(self, level: float) -> bool:
-        """Whether a level is too high for a launch that begins anew."""
+        """Whether a level is too high for a launch that begins from scratch."""
         return level > min(self._last.values(), default=math.inf)
 
     @property
     def has_gone_on(self) -> bool:
-        """Whether the launch has reported a higher level than those before it."""
+        """Whether the launch has reported a higher level than all earlier launches."""
         return self._highest > self.before > NO_LEVEL
 
     def evidence(self, saved_first: bool, state: State | None) -> dict[str, Any]:
-        """What the next launch needs to know, as values of JSON.
+        """The evidence for the next launch, as JSON values.
 
         Parameters
         ----------
@@ -108,19 +108,19 @@ class LastLevels:
 
 
 def num_steps(level: float | None, reported: float | None, step: float | None) -> int:
-    """How many steps above a level a checkpoint may be at most that was saved after another level was reported.
+    """The largest number of steps by which a checkpoint saved after a report may exceed a level.
 
     Parameters
     ----------
     level, reported
-        The two levels.
+        The level, and the level of the report.
     step
-        The least difference between two reports of one launch in a row.
+        The smallest difference between two successive reports of one launch.
 
     Returns
     -------
     int
-        With the step that may not be reported yet; 0 if one of the numbers is not known.
+        Includes the step that may not be reported yet; 0 if one of the values is not known.
     """
     if level is None or reported is None or step is None:
         return 0
@@ -128,19 +128,19 @@ def num_steps(level: float | None, reported: float | None, step: float | None) -
 
 
 def order_of(evidence: Mapping[str, Any], level: float) -> Order:
-    """The order that follows from the first level of a launch that goes on from the checkpoint before it.
+    """The order that follows from the first level of a launch that continues from the previous checkpoint.
 
     Parameters
     ----------
     evidence
-        Of the launch before, see :meth:`LastLevels.evidence`.
+        Evidence of the previous launch, see :meth:`LastLevels.evidence`.
     level
-        The first level, above all those before.
+        The first level, which is above all earlier ones.
     """
     if evidence["step"] is None or evidence["level"] is None or evidence["drained"]:
-        return Order.UNKNOWN  # a script may do anything on SIGTERM
+        return Order.UNKNOWN  # a script may do anything after SIGTERM
     loaded = level - evidence["step"]
     if math.isclose(loaded, evidence["level"], abs_tol=1e-9):
-        # A script that also saves before it has trained looks as if it saved early.
+        # A script that also saves before it trains looks like one that saves early.
         return Order.MIXED if evidence.get("saved_first") else Order.LATE
     return Order.EARLY if math.isclose(loaded, evidence["level"] + evidence["step"], abs_tol=1e-9) else Order.UNKNOWN

@@ -1,9 +1,9 @@
-"""Decides which state of the checkpoint folder belongs to which report, from the order of what was seen.
+"""Decides which state of the checkpoint folder belongs to which report, from the order in which they were seen.
 
-A script saves and reports in one of two orders. *Early*: it trains an epoch, saves, reports; the state at a report is
-that of the report. *Late*: it trains, reports, saves; the state of a report is the next one. Nobody says which, so it
-is inferred, and an uncertain match is marked as uncertain: a state that was written after report i and before report
-i + 1 holds the weights of report i or of report i + 1, whatever the script does.
+A script saves and reports in one of two orders. *Early*: it trains an epoch, saves, reports; the state at a report
+belongs to the report. *Late*: it trains, reports, saves; the next state belongs to the report. The script does not say
+which order it uses, so it is inferred. An uncertain match is marked: a state written after report i and before report
+i + 1 holds the weights of report i or of report i + 1 in either order.
 
 Pure: numbers in, numbers out. Reports of a trial are counted from 1.
 """
@@ -19,34 +19,34 @@ from syne_hypersched.checkpoints._levels import LastLevels, order_of
 from syne_hypersched.checkpoints._rhythm import Rhythm
 from syne_hypersched.checkpoints._states import ADDITION_S, Best, Order, State, number_of
 
-#: A script that saves after its report begins to save within so many seconds.
+#: A script that saves after its report begins the save within so many seconds.
 LATE_SAVE_S = 0.02
-#: The same where it is known that it saves then.
+#: The same if the script is known to save then.
 KNOWN_LATE_SAVE_S = 0.5
 
 
 class Matcher:
-    """See the module. One for each launch.
+    """Matches the reports of one launch.
 
     Parameters
     ----------
     launch
         Index of the launch.
     notes
-        What earlier launches have recorded.
+        Records of earlier launches.
     order
-        The order that is known of the script.
+        The order in which the script saves and reports, as far as it is known.
     began_s
         When the launch began (monotonic seconds).
     goes_on
-        Whether the launch begins from the checkpoint folder as the launch before has left it.
+        Whether the launch begins from the checkpoint folder as the previous launch left it.
     """
 
     def __init__(self, launch: int, notes: Notes, order: Order, began_s: float, goes_on: bool) -> None:
         self.order = order
         self.num_reports = notes.num_reports
         self.current: State | None = None
-        #: Entries of the reports that are the resource level and the metric; None as long as they are not known.
+        #: Entries of a report that are the resource level and the metric; None as long as they are not known.
         self.time_attr: str | None = None
         self.metric: str | None = None
         self._sign = 1.0
@@ -63,20 +63,20 @@ class Matcher:
         self._news: list[Matched] = []
         #: The state that belongs to the best report if the script saves early.
         self._early: State | None = None
-        #: When it began to write after its last report, and, earliest and latest, after its last save (monotonic).
+        #: When writing began: after the last report; and, earliest and latest, after the last save (monotonic).
         self._touched_s: float | None = None
         self._begun_s: tuple[float, float] | None = None
-        #: The state that it replaced at the last report, and whether it writes since a file was finished.
+        #: The state that was being replaced at the last report; whether anything was written since a file was finished.
         self._replaced: State | None = None
         self._is_writing = False
-        #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
+        #: Seconds from the save to the report; whether this launch has so far seemed to save early, or late.
         self._gap_s = 0.0
         self._seems_early = self._seems_late = self._drained = False
-        # Of this launch: the number of reports before it, and the number of its first report of a new level.
+        # Number of reports before this launch, and number of its first report of a new level.
         self._num_before, self._first = self.num_reports, self.num_reports + 1
         self._saved_first, self._saved_last, self._all_saved, self._awaits_addition = False, False, True, True
         self._rhythm = Rhythm(state.get("rhythm"))
-        #: Whether the first level of this launch is too high for a launch that begins anew.
+        #: Whether the first level of this launch is too high for a launch that begins from scratch.
         self.has_loaded = self._is_sure = False
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
@@ -93,22 +93,22 @@ class Matcher:
 
     @property
     def wants_state(self) -> bool:
-        """Whether the present state is, or may be, the one of the best report, so that it should be taken."""
+        """Whether the present state should be taken: it is, or may be, that of the best report."""
         if self._is_matched or self.current is None or self._best is None:
             return False
-        is_early = self.order in (Order.EARLY, Order.UNKNOWN)  # or is known to be, after the end
+        is_early = self.order in (Order.EARLY, Order.UNKNOWN)  # the order may become known at the end
         return self.current is self._early or self.current.after >= self._best.report - is_early
 
     @property
     def has_gone_on(self) -> bool:
-        """Whether the launch has reported a higher level than those before it, whose checkpoint it has loaded."""
+        """Whether the launch has reported a higher level than all earlier ones, whose checkpoint it has loaded."""
         return self._levels.has_gone_on
 
     def report(
         self, values: Mapping[str, Any], end: int, time_s: float, gap_s: float = 0.0, since_s: float | None = None,
         is_certain: bool = False,
     ) -> None:  # fmt: skip
-        """The script has reported.
+        """Notes a report of the script.
 
         Parameters
         ----------
@@ -117,13 +117,13 @@ class Matcher:
         end
             Where the report ends in the log (bytes).
         time_s
-            When that was noticed (monotonic seconds).
+            When the report was noticed (monotonic seconds).
         gap_s
-            At most so many seconds have passed between the end of the save and ``time_s``; 0: as far as it is known.
+            At most so many seconds passed between the end of the save and ``time_s``; 0: use only what is known.
         since_s
-            When it was printed at the earliest (monotonic seconds); None: when it was noticed.
+            The earliest time when it was printed (monotonic seconds); None: when it was noticed.
         is_certain
-            Whether nothing was finished between that and the moment at which it was noticed.
+            Whether no file was finished between the printing and the moment when it was noticed.
         """
         since_s = time_s if since_s is None else since_s
         self.tick(since_s)
@@ -138,7 +138,7 @@ class Matcher:
         )
         level = number_of(values.get(self.time_attr)) if self.time_attr is not None else None
         if number == self._first and not is_saved and level is not None and level <= self._levels.before:
-            self._first += 1  # it reports anew what it has loaded, or trains it again
+            self._first += 1  # it reports the level that it has loaded, or trains it again
         elif number == self._first:
             self._saved_first = is_saved and (number == self._num_before + 1 or self._has_reported_anew(state, after_s))
         elif not is_saved:
@@ -151,7 +151,7 @@ class Matcher:
             if number == self._first and self._evidence is not None and level > self._levels.before:
                 self._learn(order_of(self._evidence, level))
             self._evidence = None
-        # Schedulers leave out a report without a level. Without a metric, the last report is the best one.
+        # Schedulers ignore a report without a level. Without a metric, the last report is the best one.
         counts = self.time_attr is None or (level is not None and level > self._levels.before)
         value = number_of(values.get(self.metric)) if self.metric is not None else -float(number)
         if value is not None and counts and (self._best is None or self._sign * value < self._best.value):
@@ -165,23 +165,23 @@ class Matcher:
         self._match_late()
 
     def _has_reported_anew(self, state: State | None, after_s: float) -> bool:
-        """Whether what was known before this report was only reported, rather than trained and then saved."""
+        """Whether the level before this report was only reported again, and not trained and then saved."""
         return self._was_saved_first and state is not None and state.is_clear(after_s)
 
     def _may_be_early(self, state: State, number: int) -> bool:
-        """Whether a state may be that of the report that comes just after it."""
+        """Whether a state may belong to the report that comes just after it."""
         if state is self._replaced or not state.after == state.before == number - 1:
             return False
         if self.order is Order.EARLY:
             return self._is_sure or state.is_early
-        # A script that has reported in this launch before it has saved does not save before it reports.
+        # A script that has reported in this launch before its first save does not save before it reports.
         has_seemed_late = self._seems_late and not state.is_clear(self._gap_s)  # one epoch may have taken long
         may_save_first = self._saved_first and not has_seemed_late and not self._rhythm.is_out_of_step
         return self.order is Order.UNKNOWN and may_save_first and state.is_near
 
     @property
     def decides_s(self) -> float | None:
-        """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
+        """When :meth:`tick` will decide, unless there is a change before (monotonic seconds)."""
         early, is_known = self._early, self.order is Order.EARLY
         if self._is_matched or early is None or early.generation is None:
             return None
@@ -189,21 +189,21 @@ class Matcher:
         return self._last_report_s + max(long_s, ADDITION_S) if is_known or early.is_clear(self._gap_s) else None
 
     def tick(self, time_s: float) -> None:
-        """Time has passed. If a save came shortly before a report and none follows for long, the script saves early."""
+        """Notes the time. If a save came shortly before a report and none follows for long, the script saves early."""
         self._rhythm.rest(self.current, self.num_reports, time_s)
         if self.decides_s is not None and time_s >= self.decides_s:
             self._seems_early, self._awaits_addition = True, False
             self._match_early()
 
     def touch(self, time_s: float, noticed_s: float | None = None) -> None:
-        """The script writes to the checkpoint folder.
+        """Notes that the script writes to the checkpoint folder.
 
         Parameters
         ----------
         time_s
-            When it began at the earliest (monotonic seconds).
+            The earliest time when the writing began (monotonic seconds).
         noticed_s
-            When that was noticed; None: at once.
+            When it was noticed; None: at once.
         """
         self._is_writing = True
         noticed_s = time_s if noticed_s is None else noticed_s
@@ -222,30 +222,30 @@ class Matcher:
         self, after: int, before: int, time_s: float, is_save: bool = True, goes_on: bool = False,
         since_s: float | None = None,
     ) -> None:  # fmt: skip
-        """The checkpoint folder has changed: a file is finished and in its place, or was removed.
+        """Notes a change of the checkpoint folder: a file is finished and in its place, or was removed.
 
         Parameters
         ----------
         after, before
-            At least ``after`` reports had been printed when the change began, at most ``before`` when it was finished.
+            At least ``after`` reports were printed when the change began, at most ``before`` when it was finished.
         time_s
-            When that was noticed (monotonic seconds).
+            When the change was noticed (monotonic seconds).
         is_save
-            Whether anything was written, rather than only removed.
+            Whether anything was written, and not only removed.
         since_s
-            When it happened at the earliest (monotonic seconds); None: when it was noticed.
+            The earliest time when it happened (monotonic seconds); None: when it was noticed.
         goes_on
-            Whether it belongs to the same checkpoint as the change before, although there was a report between them.
+            Whether the change belongs to the same checkpoint as the previous one, although a report came between.
         """
         state = self.current
         if goes_on and self._early is state:
-            self._early = None  # it was not done at the report
+            self._early = None  # this state was not finished at the report
         elif is_save:
             self.touch(time_s if since_s is None else since_s, time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports > self._num_before:
                 self._rhythm.is_out_of_step = self._rhythm.is_uneven = True
-            # The same state goes on. A generation of it lacks files.
+            # The same state continues. A generation of it lacks files.
             state.generation, state.settled = None, False
             if is_save:
                 state.after, state.before = min(state.after, after), max(state.before, before)
@@ -259,10 +259,10 @@ class Matcher:
         if is_save:
             self._is_writing, self._begun_s = False, None
         if is_save and self._early is not None and self._early.generation is None:
-            self._early = None  # it was not taken in time, and is gone
+            self._early = None  # no generation was taken in time, and the state is gone
 
     def taken(self, number: int) -> None:
-        """The present state of the checkpoint folder, which has not changed meanwhile, is a generation."""
+        """Notes that the present state, which has not changed meanwhile, is a generation."""
         if self.current is None:
             return
         self.current.generation = number
@@ -271,7 +271,7 @@ class Matcher:
             self._match_late()
 
     def taken_later(self, state: State, number: int, time_s: float) -> None:
-        """A state that may have passed is a generation, which nothing will be added to."""
+        """Notes that a state, which may be past, is a generation to which nothing will be added."""
         state.generation, state.settled = number, True
         self._rhythm.is_over = True
         self.tick(time_s)
@@ -279,17 +279,17 @@ class Matcher:
         self._match_late(state)
 
     def settle(self) -> None:
-        """The present state is complete."""
+        """Notes that the present state is complete."""
         if self.current is not None:
             self.current.settled = True
             self._match_late()
 
     def drain(self) -> None:
-        """The script has got SIGTERM."""
+        """Notes that the script has got SIGTERM."""
         self._drained = self._rhythm.is_over = True
 
     def end(self, succeeded: bool, time_s: float) -> None:
-        """The script has ended, with exit code 0 by itself if ``succeeded``."""
+        """Notes the end of the script; ``succeeded``: it ended by itself with exit code 0."""
         self._rhythm.is_over, self._awaits_addition = True, False
         self.tick(time_s)
         self.settle()
@@ -310,27 +310,27 @@ class Matcher:
             self.order = self.order.and_(order)
 
     def overlap(self) -> None:
-        """The script has reported in the middle of a save, since another thread saves."""
+        """Notes a report in the middle of a save, which another thread makes."""
         if not self._is_sure:
             self.order, self._early = Order.MIXED, None
 
     def know(self, order: Order) -> None:
-        """The order in which the script saves and reports is certain."""
+        """Sets the order in which the script saves and reports, which is certain."""
         self.order, self._is_sure = order, True
 
     def awaits_save(self, now_s: float, asked_s: float) -> bool:
-        """Whether the script, which has just reported, is likely to begin to save now.
+        """Whether the script, which has just reported, will probably begin to save now.
 
         Parameters
         ----------
         now_s
             Now (monotonic seconds).
         asked_s
-            When this was first asked. A script that has reported again since then did not save after its report.
+            When this method was first called. A script that has reported again since then does not save after reports.
         """
         state = self.current
         if self._last_report_s > asked_s or (self.num_reports > self._first and not self._saved_last):
-            return False  # it has not saved after the report before, either
+            return False  # it did not save after the report before, either
         if self.num_reports == self._num_before or (state is not None and state.after >= self.num_reports):
             return False
         if self.order is Order.EARLY or (self.order is Order.UNKNOWN and self._saved_first):
@@ -362,22 +362,22 @@ class Matcher:
             self._add(state.generation, newer_by or "exact")
 
     def _may_be_seen_late(self, state: State, best: Best) -> bool:
-        """Whether a state may be that of the best report although it was not known when that was read."""
+        """Whether a state may belong to the best report, although it was not yet known when that report was read."""
         may_be = self.order is Order.EARLY and state.after == best.report - 1 and state is not self._replaced
         return may_be and (state.before >= best.report or self._is_sure or state.is_early)
 
     def level(self, report: int) -> float | None:
-        """The resource level of a report, if it is one of the last ones and says so."""
+        """The resource level of a report, if it is one of the last ones and has a level."""
         return self._levels.of(report)
 
     def _is_redone(self, state: State, best: Best) -> bool:
-        """Whether a state is of work that is done again, from an older checkpoint than the best report had."""
+        """Whether a state comes from repeated work that began with an older checkpoint than that of the best report."""
         if (wanted := best.level(self.time_attr)) is None or state.after < best.report:
             return False
-        # What is saved before the first report of a launch is of that at most, which tells where the launch has begun.
+        # A save before the first report of a launch is at most at that level, which shows where the launch began.
         is_before = state.after == self._num_before and best.launch != self._launch
         there = self.level(state.after + is_before)
-        if there == wanted and is_before:  # perhaps it was saved at the start, and this level was trained after that
+        if there == wanted and is_before:  # perhaps it was saved at the start, and this level was trained later
             return self.order is not Order.EARLY
         return there is None or there < wanted
 
@@ -388,12 +388,12 @@ class Matcher:
             self._is_matched = True
 
     def news(self) -> list[Matched]:
-        """The matches since the last call."""
+        """The matches since the last call of this method."""
         news, self._news = self._news, []
         return news
 
     def notes(self) -> Notes:
-        """What the next launch needs to know."""
+        """The notes for the next launch."""
         evidence = self._levels.evidence(self._was_saved_first or self._saved_first, self.current)
         evidence["rhythm"] = self._rhythm.evidence()
         best = None if self._best is None else asdict(self._best)

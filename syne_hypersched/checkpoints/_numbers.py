@@ -1,7 +1,7 @@
 """Numbers in the names of files.
 
-``step-1``, ``step-2`` are two checkpoints, ``shard-1``, ``shard-2`` two parts of one. The number of a part starts again
-with the next checkpoint. ``model-1-of-3`` says how many parts there are.
+``step-1`` and ``step-2`` are two checkpoints; ``shard-1`` and ``shard-2`` are two parts of one. The numbers of parts
+restart with the next checkpoint. ``model-1-of-3`` shows how many parts there are.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 _DIGITS = re.compile(r"\d+")
 _PART = re.compile(r"(\d+)[-_ ]of[-_ ](\d+)")
-#: What a number counts that is not that of a part: ``epoch-1-of-27`` is a whole checkpoint.
+#: Words before numbers that do not count parts: ``epoch-1-of-27`` is a whole checkpoint.
 _COUNTED = re.compile("epoch|step|iter|round", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def pattern_of(path: str) -> str:
-    """A path without its numbers, which may be others in each save."""
+    """A path without its numbers, which may differ between saves."""
     return _DIGITS.sub("#", path)
 
 
@@ -29,43 +29,43 @@ def has_digits(path: str) -> bool:
 
 
 def has_name(path: str, paths: Iterable[str]) -> bool:
-    """Whether any of these paths has the name of a path, or lies below one that has it, numbers left out."""
+    """Whether one of the paths has the same name as ``path`` or lies below such a name. Numbers are ignored."""
     above = f"{pattern_of(path)}/"
     return any(f"{pattern_of(other)}/".startswith(above) for other in paths)
 
 
 def is_of_same_numbers(path: str, other: str) -> bool:
-    """Whether two names have the same numbers, and differ in the rest."""
+    """Whether two names have the same numbers but differ in the rest."""
     return pattern_of(path) != pattern_of(other) and _numbers_of(path) == _numbers_of(other) != []
 
 
 def starts_again(path: str, last: str) -> bool:
-    """Whether one number is lower and another one higher than in the last name of this pattern."""
+    """Whether one number is lower, and another one higher, than in the last name of the same pattern."""
     pairs = list(zip(_numbers_of(path), _numbers_of(last), strict=True))
     return any(number < other for number, other in pairs) and any(number > other for number, other in pairs)
 
 
 def has_grown(path: str, before: str) -> bool:
-    """Whether two names differ in their only number, and that has grown."""
+    """Whether two names differ only in their single number, and this number has grown."""
     numbers, others = _numbers_of(path), _numbers_of(before)
     return pattern_of(path) == pattern_of(before) and len(numbers) == 1 and numbers > others
 
 
 def lacks_parts(paths: Collection[str]) -> bool:
-    """Whether there are fewer parts than the name of one of them says."""
+    """Whether there are fewer parts than one of their names says."""
     wholes = Counter(filter(None, map(whole_of, set(paths))))
     return any(num_parts < num for (_, num), num_parts in wholes.items())
 
 
 def is_missing_part(path: str, paths: Collection[str]) -> bool:
-    """Whether a name is that of another part of a whole of which some are there."""
+    """Whether a name is a missing part of a checkpoint of which other parts exist."""
     whole = whole_of(path)
     return whole is not None and path not in paths and whole in map(whole_of, paths)
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def whole_of(path: str) -> tuple[str, int] | None:
-    """Of what a file is a part, and how many parts that has; None if it is no part."""
+    """The whole that a file is a part of, and its number of parts; None if the file is not a part."""
     found = _PART.search(path)
     if found is None or _COUNTED.search(path.rpartition("/")[2]):
         return None
@@ -89,10 +89,10 @@ def without(names: Counter[str], is_no_part: Callable[[str], bool]) -> Counter[s
 
 
 def shape_of(paths: Sequence[str]) -> tuple[int, str]:
-    """How many files there are, and the name of the last one."""
+    """The number of files, and the name of the last one."""
     return len(paths), pattern_of(paths[-1]) if paths else ""
 
 
 def may_alternate(files: list[str], before: list[str]) -> bool:
-    """Whether as many files were written as before, of which only the last one is the same."""
+    """Whether as many files were written as before, and only the last one is the same."""
     return len(files) == len(before) > 1 and files[-1] == before[-1] and not set(files[:-1]) & set(before[:-1])

@@ -1,4 +1,4 @@
-"""Watches a launch's checkpoint folder and reports, and tells the matcher their order."""
+"""Watches the checkpoint folder and the reports of a launch, and tells the matcher their order."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ from syne_hypersched.checkpoints._states import Move, Order, State
 from syne_hypersched.checkpoints._unannounced import Unannounced
 from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
 
-_MADE_S = 1.0  # a folder that stays empty for so many seconds is to be empty
+_MADE_S = 1.0  # a folder that stays empty for so many seconds is meant to stay empty
 
 
 class Observer:
-    """See the module.
+    """Observes one launch.
 
     Parameters
     ----------
     spec
         The paths of the folder and the log.
     watch
-        The events of both.
+        The events of the folder and of the log.
     matcher
-        Gets reports, and the beginnings and ends of files.
+        It is told the reports, and the beginnings and ends of files.
     on_surprise
-        Called when a file is written to that was predicted not to be.
+        Called when a file is written to, although the prediction was that it would not be.
 
     Attributes
     ----------
     is_dirty
-        Whether the folder has changed since a generation was taken.
+        Whether the folder has changed since the last generation was taken.
     changed_s
-        When it changed last (monotonic seconds).
+        Time of the last change (monotonic seconds).
     changed
-        What has changed since a generation was taken.
+        Paths that have changed since the last generation was taken.
     num_changes, num_log_changes
-        Number of changes seen in the folder, and number of those that concern only a log in it.
+        Number of changes seen in the folder, and number of those that concern only a log in the folder.
     has_reported
-        Whether the script has reported since a generation was taken.
+        Whether the script has reported since the last generation was taken.
     has_finished
-        Whether any file was finished there by a process that was alive afterwards.
+        Whether any file was finished by a process that was alive afterwards.
     log
         The reports.
     is_open
-        Whether files that are finished soon belong to the last checkpoint, although a report came between.
+        Whether files that are finished soon belong to the last checkpoint, although a report came in between.
     taken
-        What was there when a generation was taken last.
+        Content of the folder when the last generation was taken.
     made
-        Folders that are empty, and when they were made (monotonic seconds): something is to be put into them.
+        Empty folders that something will be put into, and when each was made (monotonic seconds).
     habits
-        How the script makes its files.
+        How the script writes its files.
     bursts
-        Where a checkpoint ends.
+        Finds where a checkpoint ends.
     doubts
         Files that were being written at SIGTERM.
     logs
@@ -76,7 +76,7 @@ class Observer:
     ) -> None:
         self._folder = os.path.realpath(spec.folder)
         self._watch = watch
-        #: What was there before the launch.
+        #: Entries that existed before the launch.
         self._at_start = frozenset(read_tree(self._folder))
         self._matcher = matcher
         self._on_surprise = on_surprise
@@ -88,39 +88,39 @@ class Observer:
         self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
         self.changed: set[str] = set()
         self.num_changes, self.num_log_changes, self.changed_s = 0, 0, 0.0
-        #: All that had happened by then is known (monotonic seconds).
+        #: Everything that happened before this time is known (monotonic seconds).
         self._looked_s = time.monotonic()
-        #: Files that are not only made, but written to.
+        #: Files that were written to after they were made.
         self._wrote: set[str] = set()
-        #: Reports at the beginning of each file: not closed yet; finished aside; finished; found, perhaps open still.
+        #: Number of reports at the beginning of each file: not closed yet; finished aside; finished; found, maybe open.
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
         self._parts: dict[str, int] = {}
         self._lost: dict[str, int] = {}
-        #: Whether some of the latter were found since it was last asked which ones are open.
+        #: Whether a file was found (``_lost``) since the open files were last listed.
         self._is_entered = False
-        #: What is being moved, and what was moved before all its files were closed.
+        #: The move in progress, and entries that were moved before all their files were closed.
         self._move: Move | None = None
         self._moved_open: dict[str, Move] = {}
-        #: What was finished of the present checkpoint since the last report.
+        #: Entries of the present checkpoint that were finished since the last report.
         self._finished: set[str] = set()
-        #: When the last file was written to (seconds of the wall clock), which may be noticed later; 0: not known.
+        #: When the last file was written to (seconds of the wall clock); it may be noticed later. 0: not known.
         self._finished_at = 0.0
-        #: Files written to since the folder was last seen without a writer, and files that were only opened.
+        #: Files written to since no writer was last seen in the folder, and files that were only opened.
         self._unproven, self._untold = set[str](), set[str]()
         self.made: dict[str, float] = {}
-        #: The generation taken of the present checkpoint since the last report, and generations that lack files.
+        #: The generation of the present checkpoint taken since the last report, and generations that lack files.
         self._taken_in_burst: int | None = None
         self.lacking: list[int] = []
 
     @property
     def is_complete(self) -> bool:
-        """Whether the checkpoint ends as earlier ones did, so that it is complete."""
+        """Whether the checkpoint ends as earlier ones did, and is therefore complete."""
         return self.bursts.is_certain and not (self._begun or self._aside or self.made or self.bursts.may_go_on)
 
     @property
     def is_first(self) -> bool:
-        """Whether the checkpoint is the first one, all of whose files are closed."""
+        """Whether the checkpoint is the first one and all its files are closed."""
         return self.bursts.is_first and not (self._begun or self._aside or self.made)
 
     @property
@@ -135,7 +135,7 @@ class Observer:
 
     @property
     def may_be_whole(self) -> bool:
-        """As :attr:`is_proven`, but ignores files that were only opened or created, or are not moved into place yet."""
+        """Like :attr:`is_proven`, but ignores files that were only opened or created, or are still to be moved."""
         return all(map(self.habits.is_aside, {*self._unproven, *self.doubts.paths, *self.made}))
 
     def awaited(self) -> frozenset[str]:
@@ -146,16 +146,16 @@ class Observer:
         return self.open_files() if self.is_dirty else frozenset()
 
     def open_files(self) -> frozenset[str]:
-        """Files that are open for writing, except those that always are. Any thread may call it."""
+        """Files that are open for writing, except those that always are. Any thread may call this."""
         return self.logs.others(self._open_now(), self._looked_s)
 
     def _open_now(self) -> frozenset[str]:
-        """Files that are open, or were and are still mapped into memory, for writing."""
+        """Files that are open for writing, or are still mapped into memory for writing after they were closed."""
         found = open_for_writing(self.pids, self._folder)
         return found | self._unannounced.mapped(self._begun.keys() & (self._unproven | self._untold))
 
     def _is_of_log(self, change: Change) -> bool:
-        """Whether a change is that of a log; if so, counts it."""
+        """Whether a change concerns a log; if so, it is counted."""
         path = os.path.join(self._folder, change.path)
         if not change.path or path not in self.logs:
             return False
@@ -167,8 +167,8 @@ class Observer:
         return True
 
     def prove(self) -> bool:
-        """Checks whether living processes have closed all files: the kernel also closes the files of a dead one."""
-        # In this order, since a process that dies is seen to do so before its files are closed.
+        """Checks whether living processes have closed all files. The kernel also closes the files of a dead process."""
+        # The order matters: a dying process is seen as such before its files are closed.
         if self.doubts.paths:
             return False
         if not self.is_proven and self.pids:
@@ -181,11 +181,11 @@ class Observer:
         return self.is_proven
 
     def last_complete(self) -> tuple[Tree, State | None]:
-        """The last complete checkpoint, if the folder without what was begun after it is whole, and its state."""
+        """The last complete checkpoint and its state, if the folder without the files begun later is whole."""
         return self._complete.tree(read_tree(self._folder), self.unproven), self._complete.state
 
     def mark_taken(self, live: Tree, number: int | None = None) -> None:
-        """The present folder was taken as a generation, with this number if it is a new one."""
+        """Notes that the present folder was taken as a generation; ``number`` is given if it is a new one."""
         self.is_dirty, self.has_reported, self.taken, self._taken_in_burst = False, False, live, number
         self.changed.clear()
         self.has_finished = self.has_finished or bool(live)
@@ -207,23 +207,23 @@ class Observer:
         self._handle_changes(rest, after, after, after)
         self.begin(self._unannounced.begun_again(self._begun), time.monotonic())
         if any(change is not None and change.kind == "closed" for change in seen):
-            self.prove()  # as soon as possible, since its process may be killed
+            self.prove()  # as soon as possible, since the process may be killed
         self._looked_s = began_s
         if self._is_entered and self.pids:
             self._is_entered = False
             open_now = open_for_writing(self.pids, self._folder)
-            self.look()  # what had been closed by then
+            self.look()  # at files that had been closed by then
             self._keep_lost(open_now)
 
     def look_to_the_end(self) -> None:
-        """Handles the last events, after every process is gone."""
+        """Handles the last events, after all processes are gone."""
         self.look()
         self._tell(self.log.new_reports(self.log.size(), to_the_end=True))
 
     def _tell(self, reports: Sequence[RawReport], is_certain: bool = False) -> None:
-        """Tells the matcher of reports. If ``is_certain``, no file was finished meanwhile."""
+        """Tells the matcher the reports. If ``is_certain``, no file was finished meanwhile."""
         now, gap_s = time.monotonic(), max(0.0, time.time() - self._finished_at) if self._finished_at else 0.0
-        # Of several reports, the last one; a file may have been opened after those before.
+        # Only for the last of several reports: a file may have been opened after the earlier ones.
         open_now = self._open_now() if reports and self.is_dirty else frozenset[str]()
         self.logs.report(open_now)
         for raw in reports:
@@ -238,24 +238,24 @@ class Observer:
             self._keep_lost(open_now)
 
     def begin(self, paths: Iterable[str], now: float) -> None:
-        """Files are being written to, before the kernel tells of it."""
+        """Notes that files are being written to, before the kernel reports it."""
         for path in paths:
             self._begun.setdefault(path, self._matcher.num_reports)
             self._matcher.touch(self._looked_s, now)
 
     def _keep_lost(self, open_now: frozenset[str]) -> None:
-        """Files that existed before the watch began are finished unless they are among the open ones."""
+        """Files that existed before the watch began are finished, unless they are open now."""
         self._lost = {path: n for path, n in self._lost.items() if os.path.join(self._folder, path) in open_now}
 
     def _handle_changes(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
-        """Handles changes: at least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""
+        """Handles changes. At least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""
         found = [change for change in changes if change is None or not self._is_of_log(change)]
         if not any(found):
             return
         now, is_surprise = time.monotonic(), False
         for change in found:
             if change is None:
-                self.bursts.report()  # perhaps, among other lines
+                self.bursts.report()  # perhaps a report, among other lines
                 continue
             if change.kind == "made":
                 self.made[change.path] = now
@@ -280,7 +280,7 @@ class Observer:
         self.changed_s = now
 
     def _advance(self, change: Change, after: int, before: int, now: float) -> None:
-        """Tells the matcher which files were begun, and which are finished and in their place."""
+        """Tells the matcher which files were begun, and which are finished and in their final place."""
         path = change.path
         if change.kind == "lost":
             self._unproven.add(path)
@@ -329,18 +329,18 @@ class Observer:
             self.bursts.remove(path)
             self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
-            if self.habits.removed(path):  # what was taken to be written aside is in its place
+            if self.habits.removed(path):  # entries that seemed to be written aside are in their final place
                 for other in [other for other in self._aside if not self.habits.is_aside(other)]:
                     self._finish(other, self._aside.pop(other), before, now)
 
     def _finish_moved(self, path: str, before: int, now: float) -> None:
-        """A file or folder is in its place; it is finished if all its files are closed."""
+        """A file or folder is in its final place; it is finished if all its files are closed."""
         if not any(is_in(file, path) for file in self._begun):
             move = self._moved_open.pop(path)
             self._finish(path, move.after, before, now, move)
 
     def _finish(self, path: str, after: int, before: int, now: float, move: Move | None = None) -> None:
-        """A file or folder is finished; it is in its own place, or will be moved there."""
+        """Handles a finished file or folder, which is in its final place or will be moved there."""
         self._finished.add(path)
         self.habits.finished(path)
         self.made = {made: made_s for made, made_s in self.made.items() if not is_in(path, made)}
@@ -348,16 +348,16 @@ class Observer:
         if self.habits.is_aside(path):
             self._aside[path] = after
             return
-        if move is not None and move.is_old:  # under another name
+        if move is not None and move.is_old:  # an earlier checkpoint under another name
             self._parts[path] = after
             self._complete.begin(path)
             self._matcher.change(after, before, now, is_save=False)
             return
-        was_lost = self._lost.pop(path, None) is not None  # and is finished only now
+        was_lost = self._lost.pop(path, None) is not None  # it is finished only now
         is_expected = self.bursts.expects(path)
         begins = not was_lost and self.bursts.add(path)
         if begins:
-            # What was written aside before is moved one by one.
+            # Files that were written aside before are moved one by one.
             self._finished = {path} if move is None else self._finished | {path}
         elif self._taken_in_burst is not None and not was_lost:
             self.lacking.append(self._taken_in_burst)
@@ -370,20 +370,20 @@ class Observer:
             self._matcher.overlap()
 
     def _leave(self, path: str, after: int) -> Move:
-        """A file or folder is moved away, finished."""
+        """Handles a finished file or folder that is moved away."""
 
         def is_below(other: str) -> bool:
             return is_in(other, path)
 
         is_aside, was_there = any(map(is_below, (*self._finished, *self._begun))), any(map(is_below, self._at_start))
-        # What was made and moved before it was looked at is not known at all, except by its name.
+        # An entry that was made and moved between two looks is known only by its name.
         is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
         self._finished = {other for other in self._finished if not is_below(other)}
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         self._unannounced.forget(path)
         was_part = is_aside and self.bursts.withdraw(path)
-        if was_part and self.lacking:  # not of this file, which has another name yet
+        if was_part and self.lacking:  # the generation does not lack this file, which had another name
             self._taken_in_burst = self.lacking.pop()
         if not is_aside:
             self.bursts.set_aside(path)

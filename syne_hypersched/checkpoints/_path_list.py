@@ -1,4 +1,4 @@
-"""Paths of files in the order in which they were finished, with an index: checkpoints may have thousands of files."""
+"""Paths of files in the order in which they were finished. An index makes it fast for thousands of files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def folders_of(path: str) -> Iterator[str]:
 
 
 class PathList(list[str]):
-    """A list that only :meth:`append`, :meth:`extend`, :meth:`discard` and :meth:`discard_in` change.
+    """A list that is changed only by :meth:`append`, :meth:`extend`, :meth:`discard` and :meth:`discard_in`.
 
     Attributes
     ----------
     names
-        How often each name occurs, numbers left out.
+        How often each name occurs; numbers are left out.
     old_names
-        Names of which a path is in the list that was there at the last report; None: they are to be found again.
+        Names of paths in the list that existed at the last report; None: they must be found again.
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
@@ -39,7 +39,7 @@ class PathList(list[str]):
         self._times: dict[str, int] = {}
         #: The last path of a name.
         self._last: dict[str, str] = {}
-        #: Number of different paths below each folder, and of the parts of each whole.
+        #: Number of different paths below each folder, and number of present parts of each whole.
         self._folders: Counter[str] = Counter()
         self._wholes: Counter[tuple[str, int]] = Counter()
 
@@ -71,7 +71,7 @@ class PathList(list[str]):
         return path in self._times
 
     def times(self, path: str) -> int:
-        """How often a path occurs."""
+        """Number of times that a path occurs."""
         return self._times.get(path, 0)
 
     def has_in(self, path: str) -> bool:
@@ -79,34 +79,34 @@ class PathList(list[str]):
         return path in self._times or path in self._folders
 
     def holder(self, path: str) -> str:
-        """The folder in the list of which a path is a part, as it was put in place as a whole; else the path."""
+        """The folder in the list that was put in place as a whole and contains a path; otherwise the path itself."""
         return path if self.has_in(path) else next((folder for folder in folders_of(path) if folder in self), path)
 
     def within(self, path: str) -> list[str]:
-        """A path and those below it, as often as they occur, in order."""
+        """A path and all paths below it, as often as they occur, in order."""
         if path in self._folders:
             return [other for other in self if is_in(other, path)]
         return [path] * self.times(path)
 
     @property
     def lacks_parts(self) -> bool:
-        """Whether there are fewer parts of a whole than the name of one of them says (``model-1-of-3``)."""
+        """Whether there are fewer parts than one of their names says (``model-1-of-3``)."""
         return any(num_parts < num for (_, num), num_parts in self._wholes.items())
 
     def outlasts(self, name: str) -> bool:
-        """Whether a name is followed by other names."""
+        """Whether other names follow a name."""
         names = list(map(pattern_of, self))
         return name in names[:-1] and names[-1] != name
 
     def has_old(self, path: str, fresh: Collection[str]) -> bool:
-        """Whether there is a file with the name of a path that was there at the last report.
+        """Whether the list has a file with the same name as a path, and this file existed at the last report.
 
         Parameters
         ----------
         path
-            The path. With the numbers of the last file and another name, it is beside that file.
+            The path. If only its numbers equal those of the last file, it is a sibling of that file.
         fresh
-            What was finished since the report.
+            Files that were finished after the report.
         """
         if self.old_names is None:
             self.old_names = {pattern_of(other) for other in self if other not in fresh}
@@ -114,7 +114,7 @@ class PathList(list[str]):
         return not is_beside and pattern_of(path) in self.old_names
 
     def starts_again(self, path: str) -> bool:
-        """Whether a path is the first one, or has a number that starts again while another one has grown."""
+        """Whether a path is the first one, or has one number that restarts while another one has grown."""
         name, last = pattern_of(path), path
         if name in self.names:
             if name not in self._last:
@@ -123,11 +123,11 @@ class PathList(list[str]):
         return path == self[0] or starts_again(path, last)
 
     def are_followed_by(self, path: str, num_files: int, last: str) -> bool:
-        """Whether a path is the last one of so many if, and only if, it has the name of the last one."""
+        """Whether a path completes a group of ``num_files`` if, and only if, its name is ``last``."""
         return (pattern_of(path) == last) == (len(self) % num_files == num_files - 1)
 
     def second_of_cycle(self, path: str) -> list[str]:
-        """The second checkpoint, if a path ends it that has ended the first one, and no other path was in both."""
+        """The second checkpoint, if a path ends it that also ended the first one, and no other path is in both."""
         if self.times(path) != 1:
             return []
         num = self.index(path) + 1
@@ -135,10 +135,10 @@ class PathList(list[str]):
         return second if may_alternate(second, first) else []
 
     def is_tail_of(self, names: list[str]) -> bool:
-        """Whether the last ones of these names, in order, are those of the paths, and the others are not.
+        """Whether the list has exactly the last of these names, in the same order, and none of the other names.
 
-        A script writes its settings at its start, and then the same files in one order for each checkpoint. Parts with
-        numbers may have another order, and so may files that are written while the script reports.
+        A script writes its settings at its start, and then the same files in the same order for each checkpoint. Parts
+        with numbers may have another order, and so may files that are written while the script reports.
         """
         own, num = list(map(pattern_of, self)), len(names) - len(self)
         return num > 0 and bool(own) and names[num:] == own and not set(own) & set(names[:num])
@@ -163,7 +163,7 @@ class PathList(list[str]):
                 self.discard(other)
 
     def put_back(self, path: str) -> None:
-        """Removes what a file or folder takes the place of: one of its name, or all that was in such a folder."""
+        """Removes what a file or folder replaces: a path of the same name, or all paths in a folder of that name."""
         name = pattern_of(path)
         found = [other for other in self if pattern_of(other) == name][:1]
         for other in found or [other for other in self if is_in(pattern_of(other), name)]:

@@ -1,7 +1,7 @@
-"""How ``best/`` is put in place, and set aside: what a user has made there is never removed.
+"""Puts ``best/`` in place and sets it aside. Files that a user has made there are never removed.
 
-``best`` is a symbolic link to a folder beside it, so that one rename replaces it. On a file system without symbolic
-links it is a folder.
+``best`` is a symbolic link to a folder beside it, so one rename replaces it. On a file system without symbolic links it
+is a folder.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from syne_hypersched._json_files import read_object
 from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME
 
 ST_CHECKPOINT = "st_checkpoint"
-"""Key in ``best/result.json``: to which report the checkpoint belongs (``level``, ``launch``), which ``generation`` it
-is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result. The
-number of its files, their bytes, and a ``fingerprint`` of both show if it was changed. Null if there is none."""
+"""Key in ``best/result.json``: the report that the checkpoint belongs to (``level``, ``launch``), the ``generation``,
+and how certain this is: ``match`` is ``"exact"``, or the number of reports by which the checkpoint may be newer than
+the result. The number of files, their bytes, and a ``fingerprint`` of both show changes. Null: no checkpoint."""
 
-#: Names of folders and links that are made here, with the process that made them.
+#: Names of folders and links that this module makes, with the id of the process that made them.
 _OWN = re.compile(rf"\.{BEST_DIRNAME}-(\d+)-\d+(\.link|\.old)?")
-#: Errors of a file system that has no symbolic links.
+#: Errors of a file system without symbolic links.
 _NO_SYMLINK = frozenset({errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 
 def new_folder(folder: Path) -> Path:
-    """Makes an empty folder that is to become ``folder/best``.
+    """Makes an empty folder that will become ``folder/best``.
 
     Raises
     ------
     OSError
-        It cannot be made.
+        The folder cannot be made.
     """
     new = folder / f".{BEST_DIRNAME}-{os.getpid()}-{time.monotonic_ns()}"
     new.mkdir(mode=0o700)
@@ -42,21 +42,21 @@ def new_folder(folder: Path) -> Path:
 
 
 def put_in_place(new: Path, is_kept: bool = False) -> None:
-    """Makes a folder of :func:`new_folder` what ``best`` is; removes what was published before.
+    """Makes a folder from :func:`new_folder` the new ``best``, and removes the previous one.
 
-    What a user has put there, a folder or a link to elsewhere, is renamed to ``best-before``.
+    A folder or link that a user has put there is renamed to ``best-before``.
 
     Parameters
     ----------
     new
         The folder.
     is_kept
-        Whether what was published before is renamed to ``best-before``, too.
+        Whether the previous ``best`` is renamed to ``best-before``, too.
 
     Raises
     ------
     OSError
-        It cannot be put there.
+        The folder cannot be put there.
     """
     best, link = new.with_name(BEST_DIRNAME), new.with_name(f"{new.name}.link")
     try:
@@ -77,7 +77,7 @@ def put_in_place(new: Path, is_kept: bool = False) -> None:
 
 
 def _rename(new: Path, best: Path, is_kept: bool) -> None:
-    """Puts a folder in place without a link. A reader may find none for a moment."""
+    """Puts a folder in place without a link. For a moment, a reader may find no folder."""
     old = new.with_name(f"{new.name}.old")
     is_own = not is_kept and not best.is_symlink() and ST_CHECKPOINT in (read_object(best / RESULT_FILENAME) or {})
     if is_own:
@@ -93,9 +93,9 @@ def _rename(new: Path, best: Path, is_kept: bool) -> None:
 
 
 def set_aside(folder: Path) -> None:
-    """Renames the ``best`` of an earlier experiment of the same name, or of a user, to ``best-before``.
+    """Renames a ``best`` of an earlier experiment of the same name, or of a user, to ``best-before``.
 
-    It is a symbolic link, or a folder if the experiment was copied by a program that follows links.
+    It is a symbolic link, or a folder if a program that follows links has copied the experiment.
     """
     best, before = folder / BEST_DIRNAME, folder / f"{BEST_DIRNAME}-before"
     if not os.path.lexists(best):
@@ -113,7 +113,7 @@ def set_aside(folder: Path) -> None:
 
 
 def _own_folder(link: Path) -> Path | None:
-    """The folder to which a link leads, if it was made here; None if it is no link, or one of a user."""
+    """The folder that a link points to, if this module made it; None if there is no link, or a user made it."""
     try:
         target = os.readlink(link)
     except OSError:
@@ -122,12 +122,12 @@ def _own_folder(link: Path) -> Path | None:
 
 
 def _remove_old(new: Path) -> None:
-    """Removes folders that were made here, also by a process that has died, and to which no link leads any more."""
+    """Removes folders made by this module, even by a process that has died, if no link points to them any more."""
     with os.scandir(new.parent) as entries:
         found = [Path(entry.path) for entry in entries]
     used = {new.name}
     for path in found:
-        with contextlib.suppress(OSError):  # no link
+        with contextlib.suppress(OSError):  # not a link
             used.add(os.path.basename(os.readlink(path)))
     for path in found:
         made = _OWN.fullmatch(path.name)
@@ -140,7 +140,7 @@ def _remove_old(new: Path) -> None:
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process makes nothing here now: it is this one, or is gone."""
+    """Whether a process makes nothing here now: it is this process, or is gone."""
     if pid == os.getpid():
         return True
     try:

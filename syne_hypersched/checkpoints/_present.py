@@ -1,4 +1,4 @@
-"""Files that were there before a launch: a script may remove them before it saves its first checkpoint."""
+"""Files that existed before a launch: a script may remove them before it saves its first checkpoint."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from syne_hypersched.checkpoints._path_list import PathList, folders_of
 
 
 class Present:
-    """See the module.
+    """Keeps the paths of these files.
 
     Parameters
     ----------
     paths
         The files, all of which belong to whole checkpoints.
     layout
-        What a checkpoint consists of (``_layouts.py``); empty: nobody knows.
+        The files of a checkpoint (``_layouts.py``); empty: not known.
     """
 
     def __init__(self, paths: Iterable[str] = (), layout: Sequence[str] = ()) -> None:
         units = set(map(pattern_of, layout))
-        # A folder that is put in place as a whole is one of them, whatever is in it.
+        # A folder that is put in place as a whole counts as one entry, regardless of its content.
         wholes = (next((one for one in (path, *folders_of(path)) if pattern_of(one) in units), path) for path in paths)
         self._paths = PathList(dict.fromkeys(wholes))
         self._needed = names_of(layout or self._paths.names)
 
     def remove(self, path: str, written: Mapping[str, int]) -> list[str]:
-        """What was removed with a path of which the folder now lacks a part.
+        """Removes a path. Returns the removed paths that a checkpoint now lacks.
 
         Parameters
         ----------
         path
-            A file or folder that is removed or moved away.
+            A file or folder that was removed or moved away.
         written
-            How many files, or folders as a whole, of each name the launch has written.
+            Number of files of each name that the launch has written; a folder put in place as a whole counts as one.
         """
         path = self._paths.holder(path)
         gone = self._paths.within(path)

@@ -1,4 +1,4 @@
-"""What is in ``best/``, and how it is recognised."""
+"""The content of ``best/``, and how it is recognised."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from syne_hypersched._json_files import read_object
 from syne_hypersched.checkpoints._files import Tree, is_of_reader, num_bytes, read_tree
 from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME
 
-#: Of so many files, the largest ones, the content is looked at: all of it up to so many bytes, else as many in blocks.
+#: The content of at most so many files is read, the largest ones: in full up to so many blocks, else so many blocks.
 _MOST_FILES, _NUM_BLOCKS, _BLOCK_BYTES = 256, 16, 1 << 14
-#: Entries of a report that the backend adds or replaces, so that they differ from the log.
+#: Entries of a report that the backend adds or replaces, so they differ from the log.
 _REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "st_launch", "st_signal_to_report_s"})
 
 
@@ -23,35 +23,35 @@ def published_result(folder: Path) -> dict[str, Any] | None:
 
 
 def _read_checkpoint(folder: Path) -> Tree:
-    """The entries of a checkpoint, without what somebody has left there who has only looked at it."""
+    """The entries of a checkpoint, without files that readers of a database have left there."""
     tree = read_tree(folder)
     return {path: state for path, state in tree.items() if not is_of_reader(path, state, tree)}
 
 
 def measure_checkpoint(folder: Path) -> tuple[int, int]:
-    """The number of files of a checkpoint, and the bytes in them."""
+    """The number of files of a checkpoint, and their total size in bytes."""
     tree = _read_checkpoint(folder)
     return sum(state.kind == "file" for state in tree.values()), num_bytes(tree)
 
 
 def describe_checkpoint(folder: Path) -> dict[str, Any]:
-    """What ``result.json`` says of the files of a checkpoint, by which it is recognised."""
+    """The entries of ``result.json`` that describe the files of a checkpoint and help to recognise it."""
     num_files, size = measure_checkpoint(folder)
     return {"num_files": num_files, "num_bytes": size, "fingerprint": fingerprint(folder)}
 
 
 def fingerprint(folder: Path) -> str | None:
-    """What changes with a checkpoint: with the names and sizes of its entries, and the content of its files.
+    """A text that changes with the names and sizes of a checkpoint's entries and with the content of its files.
 
-    It is the same for a copy. Checkpoints of one script often have the same sizes, but other content. At most 64 MB
-    are read: of a large file, blocks from its beginning to its end, and of many files, the largest ones.
+    It is the same for a copy. Checkpoints of one script often have the same sizes but other content. At most 64 MB are
+    read: blocks from the beginning to the end of a large file, and only the largest of many files.
 
     Returns
     -------
     str or None
         None if a file cannot be read.
     """
-    import hashlib  # by the tuner alone: the processes that launch trials do without
+    import hashlib  # only the tuner needs it, not the processes that launch trials
 
     tree = _read_checkpoint(folder)
     digest = hashlib.blake2b(digest_size=16)
@@ -71,7 +71,7 @@ def fingerprint(folder: Path) -> str | None:
 
 
 def _blocks(size: int) -> list[int]:
-    """Where the blocks of a file begin that are looked at."""
+    """Where the blocks that are read begin in a file."""
     last = size - _BLOCK_BYTES
     if last < _NUM_BLOCKS * _BLOCK_BYTES:
         return list(range(0, size, _BLOCK_BYTES))
@@ -79,13 +79,13 @@ def _blocks(size: int) -> list[int]:
 
 
 def published_trial(folder: Path) -> int | None:
-    """The trial whose checkpoint is in ``folder/best``; None if there is none or it names none."""
+    """The trial whose checkpoint is in ``folder/best``; None if there is no checkpoint or no trial is named."""
     trial_id = (published_result(folder) or {}).get("trial_id")
     return trial_id if isinstance(trial_id, int) else None
 
 
 def is_made_of(result: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    """Whether a result, as the tuner got it, is a report of these values in the log of its trial."""
+    """Whether a result, as the tuner received it, is the report with these values in the log of its trial."""
     return all(
         name in result and (result[name] == value or (value != value and result[name] != result[name]))
         for name, value in values.items()

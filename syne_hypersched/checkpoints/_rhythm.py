@@ -1,11 +1,13 @@
-"""Finds what speaks in a launch against the order in which its script is known to save and report.
+"""Finds evidence in a launch against the order in which its script is known to save and report.
 
-A thread saves at its own pace. Its save of an epoch is now seen before the report of it, and now after, even if it was
-begun before: a file is changed a moment before the kernel tells of that. So the order that another launch has shown is
-no proof. A checkpoint is that of the report before it, without doubt, only if all saves so far came one by one, each
-after a report, and if this one was begun soon after its report, as seen beside the time that an epoch takes. It is that
-of the next report only if each report so far came after a save of its own, or if it was not begun soon after the report
-before.
+A thread saves at its own pace. Its save of an epoch is seen sometimes before the report of the epoch and sometimes
+after it, even if the save began before the report, because the kernel reports a change a moment later. So the order
+that another launch has shown is no proof.
+
+A checkpoint certainly belongs to the report before it only under two conditions. All saves so far came one by one, each
+after a report. And this save began soon after its report, compared with the time of an epoch. A checkpoint belongs to
+the next report only if each report so far came after its own save, or if the save did not begin soon after the
+previous report.
 
 A script may also save at some epochs and report at others. Then a checkpoint and a report that follow each other may be
 of two epochs. This shows when the time between them is compared with the shortest such time, which is that of a
@@ -22,9 +24,9 @@ from typing import Any
 
 from syne_hypersched.checkpoints._states import State
 
-#: A save was begun soon after a report if an epoch takes so many times longer.
+#: A save began soon after a report if an epoch takes so many times longer.
 _SOON_FACTOR = 3.0
-#: A save was not begun soon after a report if so many times as long is at least the time between two reports.
+#: A save did not begin soon after a report if so many times the delay is at least the time between two reports.
 _NOT_SOON_FACTOR = 5.0
 #: Where some epochs are saved and others reported, a save and a report are of one epoch if the time between them is at
 #: most so many times the shortest one plus so many seconds, or so many times shorter than what came before.
@@ -32,7 +34,7 @@ _NEAR_FACTOR, _NEAR_S, _NEAR_PART = 3.0, 0.05, 10.0
 
 
 class Rhythm:
-    """See the module. One for each launch.
+    """Keeps the times of reports and saves of one launch.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ class Rhythm:
     is_uneven
         Whether a launch of the trial has saved several times between two reports, or not at all.
     is_over
-        Whether the script is to end, or has ended, so that time tells nothing any more.
+        Whether the script is to end or has ended, so that times are no evidence any more.
     """
 
     def __init__(self, known: Mapping[str, Any] | None = None) -> None:
@@ -58,9 +60,9 @@ class Rhythm:
         self._shortest_s = math.inf if shortest_s is None else float(shortest_s)
         #: Whether a save came before the first report.
         self._is_ahead = False
-        #: When the last report was printed, at the earliest and at the latest (monotonic seconds).
+        #: Earliest and latest time of the last report (monotonic seconds).
         self._report_s: tuple[float, float] | None = None
-        #: How long there was no report before it, at least and at most.
+        #: Shortest and longest possible time between the last two reports (seconds).
         self._epoch_s = (0.0, 0.0)
 
     def evidence(self) -> dict[str, Any]:
@@ -69,14 +71,14 @@ class Rhythm:
         return {"is_uneven": self.is_uneven, "shortest_s": shortest_s}
 
     def report(self, since_s: float, time_s: float, is_cut: bool) -> None:
-        """The script has reported.
+        """Notes a report of the script.
 
         Parameters
         ----------
         since_s, time_s
-            When, at the earliest and at the latest (monotonic seconds).
+            Earliest and latest time of the report (monotonic seconds).
         is_cut
-            Whether it was certainly in the middle of a save.
+            Whether the report certainly came in the middle of a save.
         """
         self.is_out_of_step |= is_cut
         if self._report_s is not None:
@@ -84,14 +86,14 @@ class Rhythm:
         self._report_s = since_s, time_s
 
     def save(self, state: State, since_s: float, time_s: float) -> None:
-        """A save is finished, which was begun between two times; notes in its state how soon that was.
+        """Notes a finished save, and records in its state how soon after a report it began.
 
         Parameters
         ----------
         state
             The new state of the checkpoint folder.
         since_s, time_s
-            When it was begun, at the earliest and at the latest (monotonic seconds).
+            Earliest and latest time when the save began (monotonic seconds).
         """
         if self._report_s is None:
             self._is_ahead = True
@@ -101,19 +103,19 @@ class Rhythm:
             self._shortest_s = min(self._shortest_s, state.latest_s)
 
     def rest(self, state: State | None, num_reports: int, time_s: float) -> None:
-        """There was no report up to a time (monotonic seconds). ``num_reports`` is the number of reports so far."""
+        """Notes that no report came before a time (monotonic seconds). ``num_reports``: number of reports so far."""
         if state is not None and state.after == num_reports and not self.is_over:
             state.rest_s = max(state.rest_s, time_s - state.ended_s)
 
     def is_late(self, state: State) -> bool:
-        """Whether a state that was written after a report is that of this report without doubt."""
+        """Whether a state that was written after a report certainly belongs to this report."""
         if self.is_out_of_step or self._is_ahead:
             return False
         apart_s = max(state.epoch_s, state.rest_s)
         return _SOON_FACTOR * state.latest_s <= apart_s and self._is_near(state.latest_s, apart_s)
 
     def compare(self, state: State, after_s: float, is_saved: bool, are_all_saved: bool) -> None:
-        """There is a report; notes in the last state of the checkpoint folder whether it may be that of the report.
+        """Notes in the state at a new report whether it may belong to this report.
 
         Parameters
         ----------

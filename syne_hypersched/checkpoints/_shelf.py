@@ -1,4 +1,4 @@
-"""The generations that a launch finds, takes and keeps."""
+"""The generations that a launch finds, takes and keeps on the disk."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from syne_hypersched.checkpoints._store import GenerationStore, torn_folder
 
 
 class NoRoomError(Exception):
-    """There is too little room on the disk for a generation."""
+    """The disk has too little room for a generation."""
 
 
 class Shelf:
-    """See the module.
+    """Keeps the generations of one trial during a launch.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class Shelf:
     store
         The generations on the disk.
     notes
-        What earlier launches have recorded.
+        Records of earlier launches.
 
     Attributes
     ----------
     number
         The highest number of a generation so far.
     num_taken, bytes_copied
-        How many the launch has taken, and how many bytes were copied for them.
+        Number of generations that the launch has taken, and number of bytes copied for them.
     """
 
     def __init__(self, spec: CheckpointSpec, store: GenerationStore, notes: Notes) -> None:
@@ -46,9 +46,9 @@ class Shelf:
         self._kept = [found for found in store.generations() if store.is_sound(found)]
         self.number = max((notes.num_generations, *store.numbers()))
         self.num_taken = self.bytes_copied = 0
-        #: A copy of the folder that the launch tries, until it is known whether that is whole.
+        #: A copy of the folder that the launch tries to load, until the folder is known to be whole or not.
         self._held: Generation | None = None
-        store.drop_held()  # by a supervisor that was killed
+        store.drop_held()  # left by a supervisor that was killed
         for number in set(store.numbers()) - {found.number for found in self._kept}:
             store.remove(number)
 
@@ -68,25 +68,25 @@ class Shelf:
         Returns
         -------
         Beginning and bool
-            From which generation the launch begins, and whether the folder is known to be whole.
+            The generation from which the launch begins, and whether the folder is known to be whole.
         """
         spec, newest = self._spec, self.newest
         older = [found for found in self._kept if spec.go_back_from is not None and found.number < spec.go_back_from]
         if older:
-            newest, reason = older[-1], f"the launch before could not go on from generation {spec.go_back_from}"
+            newest, reason = older[-1], f"the previous launch could not continue from generation {spec.go_back_from}"
         elif newest is not None and live == newest.live:
             return Beginning(newest.number, go_back_from=newest.number), True
         elif newest is not None and self._is_empty_since(newest, live):
-            reason = "the writer of a file that is still empty was killed"
+            reason = "the process was killed before it wrote to a new, still empty file"
         elif newest is None and live and self._before.is_torn:
-            return self._begin_anew("its only checkpoint was being written when its writer was killed"), False
+            return self._begin_anew("its only checkpoint was being written when the process was killed"), False
         elif newest is None and live and spec.go_back_from is not None and not self._before.is_whole:
             return self._begin_anew(
-                "the launch before could not go on from its only checkpoint, which may be torn"
+                "the previous launch could not continue from its only checkpoint, which may be torn"
             ), False
         elif (self._before.left is not None and live == self._before.left) or newest is None:
-            # It may not be whole: a script may end while it saves.
-            has_older = newest is not None or (bool(live) and not self._before.is_whole)  # if only none at all
+            # The folder may not be whole: a script may end while it saves.
+            has_older = newest is not None or (bool(live) and not self._before.is_whole)  # or there is none at all
             return Beginning(go_back_from=self.number + 1 if has_older else None), self._before.left is not None
         else:
             reason = "the checkpoint folder is not known to be whole"
@@ -99,13 +99,13 @@ class Shelf:
         return Beginning(restored.number, restored.number, reason), True
 
     def _is_empty_since(self, generation: Generation, live: Tree) -> bool:
-        """Whether all that a process, which may have died, has done since a generation is to open the next files."""
+        """Whether a process, which may have died, has only opened the next files since a generation."""
         if self._before.is_whole or live != self._before.left:
             return False
         same = {path: state for path, state in live.items() if path in generation.live}
         more = {path: state for path, state in live.items() if path not in generation.live}
         names = {pattern_of(path) for path, state in generation.live.items() if state.kind == "file" and state.size}
-        # Files with other names may be marks, and are to be empty.
+        # Files with other names may be markers, which are meant to be empty.
         are_next = all(
             state.kind == "file" and not state.size and pattern_of(path) in names for path, state in more.items()
         )
@@ -116,7 +116,7 @@ class Shelf:
         return self._before.is_whole_in(live)
 
     def _begin_anew(self, reason: str) -> Beginning:
-        """Sets the only checkpoint aside."""
+        """Moves the only checkpoint aside, so that the launch begins from scratch."""
         folder = os.path.realpath(self._spec.folder)
         aside = torn_folder(Path(folder))
         try:
@@ -125,7 +125,7 @@ class Shelf:
             if os.path.islink(self._spec.folder):
                 os.mkdir(folder)
         except OSError as error:
-            return Beginning(error=f"its checkpoint is torn, and cannot be set aside: {error}")
+            return Beginning(error=f"its checkpoint is torn, and cannot be moved aside: {error}")
         return Beginning(restored=f"{reason} ({aside})")
 
     def find(self, number: int) -> Generation | None:
@@ -150,7 +150,7 @@ class Shelf:
         only_links: bool = False,
         leases: Leases | None = None,
     ) -> Generation:
-        """Takes a generation, unless somebody writes to the folder, and keeps it.
+        """Takes a generation, unless a process writes to the folder, and keeps it.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Shelf:
         OSError
             A file is gone or was changed, or cannot be copied.
         GivenUpError
-            A process waits for a lease, and would have to wait for too long.
+            A process waits for a lease, and would have to wait too long.
         """
         self._check_room(generation, only_links)
         taken = self._store.take(generation, self.newest, is_changing, only_links, leases=leases)
@@ -169,17 +169,17 @@ class Shelf:
     def hold(
         self, generation: Generation, is_changing: Callable[[], bool] = lambda: False, leases: Leases | None = None
     ) -> None:
-        """Copies a folder that may not be whole, as :meth:`take` does; it becomes no generation until it is proven."""
+        """Copies a folder that may not be whole, like :meth:`take`. The copy is no generation until proven whole."""
         self._check_room(generation)
         self._held = self._store.take(generation, self.newest, is_changing, is_held=True, leases=leases)
 
     def end_hold(self, is_whole: bool) -> None:
-        """Makes what is held a generation if it has turned out to be whole, unless there is a newer one.
+        """Makes the held copy a generation if it has proved to be whole, unless there is a newer generation.
 
         Raises
         ------
         OSError
-            There is no room.
+            The disk has no room.
         """
         held, self._held = self._held, None
         if held is not None and is_whole and not self.num_taken:
@@ -189,17 +189,17 @@ class Shelf:
             self._store.drop_held()
 
     def put_back_held(self) -> Tree:
-        """Puts what is held in the place of the folder, unless there is a generation; it becomes none.
+        """Replaces the folder by the held copy, unless there is a generation. The copy does not become a generation.
 
         Returns
         -------
         Tree
-            The folder; empty if it stays as it is.
+            The folder; empty if it was not replaced.
 
         Raises
         ------
         OSError
-            There is no room.
+            The disk has no room.
         """
         held, self._held = self._held, None
         if held is None or self._kept:
@@ -216,7 +216,7 @@ class Shelf:
         if copied:
             status = os.statvfs(os.path.dirname(self._spec.folder))
             if status.f_bavail * status.f_frsize < copied + self._spec.min_free_bytes:
-                raise NoRoomError("there is no room on the disk for a generation of the checkpoint")
+                raise NoRoomError("the disk has no room for a generation of the checkpoint")
 
     def _keep(self, taken: Generation) -> None:
         self.number = taken.number
@@ -230,12 +230,12 @@ class Shelf:
         self._remove_if(lambda found: found.number not in last and found.number not in needed)
 
     def discard(self, numbers: list[int]) -> None:
-        """Removes generations whose checkpoints had more files, and empties the list of their numbers."""
+        """Removes generations of checkpoints that have more files, and empties the list of their numbers."""
         self._remove_if(lambda found: found.number in numbers)
         numbers.clear()
 
     def remove_unsound(self) -> None:
-        """Removes generations whose files were written to through a second name."""
+        """Removes generations whose files were written to through another hard link."""
         self._remove_if(lambda found: not self._store.is_sound(found))
 
     def _remove_if(self, condition: Callable[[Generation], bool]) -> None:

@@ -1,8 +1,9 @@
-"""Files that come one for each report: each of them is a whole checkpoint, however long it seems to be one of several.
+"""Recognises scripts that write one file for each report, where each file is a whole checkpoint.
 
-A script may save one part of a model each time (``model-1-of-3``). And a thread may finish a new file for each epoch
-now before a report and now after it, so that two of them seem to be parts of one checkpoint (``step-1``, ``step-2``).
-But the numbers of parts start again with the next checkpoint, and there are several parts for each report.
+Such files may look like parts of one checkpoint. A script may save one part of a model each time (``model-1-of-3``). Or
+a thread may finish a new file for each epoch, sometimes before the report and sometimes after it, so that two files
+seem to be one checkpoint (``step-1``, ``step-2``). But the numbers of real parts restart with the next checkpoint, and
+there are several parts for each report.
 """
 
 from __future__ import annotations
@@ -11,25 +12,25 @@ from collections.abc import Collection
 
 from syne_hypersched.checkpoints._numbers import has_grown, lacks_parts
 
-#: After so many reports in a row, before each of which one part was written, parts are taken for whole checkpoints.
+#: After so many reports in a row, each with one part written before it, parts are taken for whole checkpoints.
 _MOST_PARTS = 3
-#: So are so many files in a row whose only number has grown each time, if at most so many more than reports came.
+#: The same holds for so many files in a row whose single number grows, if there are at most so many more than reports.
 _GROWING, _MOST_MORE = 5, 2
 
 
 class Singles:
-    """See the module.
+    """Counts files and reports.
 
     Attributes
     ----------
     are_growing
-        Whether each file is a checkpoint, as its number shows.
+        Whether the numbers of the files show that each file is a checkpoint.
     """
 
     def __init__(self) -> None:
         self.are_growing = False
         self._num_parts = 0
-        #: The last file, how many files in a row have grown numbers, and how many reports came since the first of them.
+        #: The last file; number of files in a row with a growing number; number of reports since the first of them.
         self._last = ""
         self._num_files = self._num_reports = 0
 
@@ -39,7 +40,7 @@ class Singles:
         return self._num_parts >= _MOST_PARTS
 
     def add(self, path: str) -> None:
-        """A file is finished."""
+        """Notes that a file is finished."""
         if path == self._last:
             return
         self._num_files = self._num_files + 1 if has_grown(path, self._last) else 1
@@ -49,11 +50,11 @@ class Singles:
         self._last = path
 
     def report(self) -> None:
-        """The script has reported."""
+        """Notes a report of the script."""
         self._num_reports += 1
 
     def end(self, written: Collection[str]) -> bool:
-        """These were written between two reports; returns whether parts are taken for checkpoints from now on."""
+        """Notes the files written between two reports. Returns whether parts count as checkpoints from now on."""
         if self.are_parts:
             return False
         self._num_parts = self._num_parts + 1 if len(written) == 1 and lacks_parts(written) else 0

@@ -1,4 +1,4 @@
-"""How a launch handles its trial's checkpoints, and the results: values that are sent between processes as JSON."""
+"""How a launch handles its trial's checkpoints, and its results: values that processes exchange as JSON."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ class CheckpointSpec:
     """The trial's checkpoint folder, which need not exist."""
 
     log: str
-    """The log in which the reports are."""
+    """The log that contains the reports."""
 
     launch: int
     """Index of the launch."""
 
     num_reports: int = 0
-    """Reports that the launches before have left in the log..."""
+    """Number of reports that earlier launches have left in the log."""
 
     log_end: int = 0
-    """...and how many bytes of it have been read."""
+    """Number of bytes of the log that have been read."""
 
     go_back_from: int | None = None
-    """The last launch could not go on from this generation: the next launch begins with the one before it."""
+    """The last launch could not continue from this generation, so the next launch begins with the one before it."""
 
     keep: int = 2
-    """Generations that are kept, besides the one of the best report."""
+    """Number of generations to keep, besides that of the best report."""
 
     min_free_bytes: int = 0
-    """Free bytes on the disk below which nothing is copied."""
+    """Nothing is copied if the disk has fewer free bytes than this."""
 
     order: str = "unknown"
     """In which order the script saves and reports, see :class:`~syne_hypersched.checkpoints._states.Order`."""
@@ -39,11 +39,11 @@ class CheckpointSpec:
     time_attr: str | None = None
     metric: str | None = None
     do_minimize: bool = True
-    """Entries of a report that are the resource level and the metric; ``None``: not known yet."""
+    """Names of the resource level and the metric in a report; ``None``: not known yet."""
 
     able_path: str = ""
-    """A file that the script makes if processes can join the launch, and may then write other files than it began with;
-    empty: none can."""
+    """A file that the script makes if processes can join the launch. Then the script may write other files than at its
+    beginning. Empty: no process can join."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Beginning:
     """From which checkpoint a launch begins."""
 
     generation: int | None = None
-    """The generation that is in the checkpoint folder; None if the folder holds no known one, or is empty."""
+    """The generation in the checkpoint folder; None if the folder is empty or holds no known generation."""
 
     go_back_from: int | None = None
-    """The next launch's :attr:`CheckpointSpec.go_back_from` if this one cannot go on; None: there is no older one."""
+    """The next launch's :attr:`CheckpointSpec.go_back_from` if this launch cannot continue; None: nothing is older."""
 
     restored: str = ""
-    """Why the folder was replaced by that generation; empty if it was left as it was."""
+    """Why the folder was replaced by that generation; empty if it was not replaced."""
 
     error: str = ""
     """Why the folder could not be replaced."""
@@ -68,19 +68,19 @@ class Ending:
     """How a launch has left the checkpoint folder."""
 
     is_whole: bool = True
-    """Whether no process was killed while it wrote there."""
+    """Whether no process was killed while it wrote to the folder."""
 
     has_changed: bool = False
-    """Whether anything was changed there during the launch."""
+    """Whether anything in the folder changed during the launch."""
 
     num_taken: int = 0
-    """Generations that were taken during the launch."""
+    """Number of generations taken during the launch."""
 
     bytes_copied: int = 0
-    """Bytes that were copied for them."""
+    """Number of bytes copied for them."""
 
     order: str = "unknown"
-    """The order in which the script saves and reports, as far as it is known now."""
+    """The order in which the script saves and reports, as far as it is known."""
 
     error: str = ""
-    """Why generations could not be taken; empty if they could."""
+    """Why generations could not be taken; empty if there was no problem."""

@@ -1,7 +1,7 @@
-"""What ``best/`` says of its result, as far as the log of its trial confirms it.
+"""The result in ``best/``, as far as the log of its trial confirms it.
 
-A user may edit ``best/result.json``, or put another one there. What it then says is not what any trial has reached, so
-nothing would ever be better than it.
+A user may edit ``best/result.json``, or put another one there. It may then show a value that no trial has reached, so
+that no later result would ever be better.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME, STDOUT_FILE
 
 logger = logging.getLogger(__name__)
 
-#: Entries with this prefix are changed by the backend, so that they differ from the log.
+#: The backend changes entries with this prefix, so they differ from the log.
 _OF_SYNE_TUNE = "st_"
 
 
 class Standing:
-    """See the module. The log is read only if the result is not the one that was published last.
+    """Reads the published result, and confirms it by the log. The log is read only if the result was changed.
 
     Parameters
     ----------
     folder_of
-        The checkpoint folder of a trial, which is beside its log.
+        Returns the checkpoint folder of a trial, which is beside its log.
     """
 
     def __init__(self, folder_of: Callable[[int], Path]) -> None:
         self._folder_of = folder_of
         self._seen: tuple[Path, bytes | None] | None = None
         self._result: dict[str, Any] | None = None
-        #: Whether what was found is as it was published.
+        #: Whether the result is as it was published.
         self.is_confirmed = True
 
     def trust(self, folder: Path) -> None:
-        """What is in ``folder/best`` was published just now."""
+        """Notes that the present content of ``folder/best`` was published a moment ago."""
         self._seen, self._result, self.is_confirmed = (folder, _content(folder)), published_result(folder), True
 
     def result(
         self, folder: Path, value_of: Callable[[Mapping[str, Any]], float | None], metric: str | None,
         time_attr: str | None,
     ) -> dict[str, Any] | None:  # fmt: skip
-        """The result in ``folder/best``, with the metric that the log of its trial has; None if there is none.
+        """The result in ``folder/best``, with the metric from the log of its trial; None if there is no result.
 
         Parameters
         ----------
         folder
             The experiment's folder.
         value_of
-            The metric of a report, to be minimised; None if it has none.
+            Returns the metric of a report, to be minimised; None if the report has no metric.
         metric, time_attr
-            Entries of a report: metric and resource level. None: they are not known.
+            Names of the metric and the resource level in a report. None: not known.
 
         Returns
         -------
         dict or None
-            None, too, if its trial has never reported such a resource level. A warning says so, once.
+            None also if its trial has never reported such a resource level. A warning tells it once.
         """
         seen = folder, _content(folder)
         if seen != self._seen:
@@ -75,8 +75,8 @@ class Standing:
             self._seen, self._result, self.is_confirmed = seen, found, is_confirmed
             if not is_confirmed:
                 logger.warning(
-                    "%s does not agree with the log of its trial: %s. It was changed by hand, or is of another "
-                    "experiment, and is renamed to %s-before when something better is published.",
+                    "%s does not agree with the log of its trial: %s. It was changed by hand, or belongs to another "
+                    "experiment. It will be renamed to %s-before when a better result is published.",
                     folder / BEST_DIRNAME / RESULT_FILENAME,
                     "no such report" if found is None else f"{metric} is {found[metric]} there", BEST_DIRNAME,
                 )  # fmt: skip
@@ -97,7 +97,7 @@ class Standing:
             if (value := value_of(report)) is not None and _may_be(report, found, time_attr)
         ]  # fmt: skip
         if not any(metric in report for report in reports):
-            return found, True  # nothing is known of its reports
+            return found, True  # nothing is known about its reports
         if value_of(found) in [value for value, _ in alike]:
             return found, True
         if not alike:
@@ -106,7 +106,7 @@ class Standing:
 
 
 def _may_be(report: Mapping[str, Any], found: Mapping[str, Any], time_attr: str | None) -> bool:
-    """Whether a report of the log may be the one that was found."""
+    """Whether a report of the log may be the published one."""
     if ST_WORKER_TIMESTAMP in report and ST_WORKER_TIMESTAMP in found:
         return bool(report[ST_WORKER_TIMESTAMP] == found[ST_WORKER_TIMESTAMP])
     if time_attr is None or time_attr.startswith(_OF_SYNE_TUNE):

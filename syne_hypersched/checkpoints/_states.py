@@ -1,4 +1,4 @@
-"""Values: states of a checkpoint folder, and reports of its trial."""
+"""States of a checkpoint folder, and reports of its trial, as values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
-#: A save shortly before a report belongs to it if it came so many times later after the report before.
+#: A save shortly before a report belongs to it if the delay after the previous report is so many times longer.
 _CLEAR_FACTOR = 5.0
-#: So it does if the time from the report until the next save is so many times longer than that from the save before.
+#: The same holds if the time from the report to the next save is so many times longer than from the save to the report.
 _LONG_FACTOR = 3.0
-#: The same for the first save of a launch, which cannot be compared with a report before: so many times longer, or so
-#: many seconds more. A busy machine may let a script wait between its report and its save.
+#: Limits for the first save of a launch, which has no report before it: so many times longer, or so many seconds more.
+#: On a busy machine, a script may have to wait between its report and its save.
 _FIRST_FACTOR, _FIRST_S = 10.0, 0.1
-#: A script that saves before its report may add to that save within so many seconds after the report, as when it copies
-#: its best model.
+#: A script that saves before its report may add to that save within so many seconds after the report, for example when
+#: it copies its best model.
 ADDITION_S = 0.05
-#: A level below all others, which stands for none; JSON has no infinity.
+#: A level below all others, used if there is none; JSON has no infinity.
 NO_LEVEL = -1e308
 
 
@@ -41,49 +41,49 @@ class Order(str, Enum):
 
 @dataclass
 class State:
-    """A state of the checkpoint folder, from its first change to the next change after a report."""
+    """A state of the checkpoint folder: from its first change to the first change after the next report."""
 
     after: int
-    """At least so many reports had been printed when its first change was made."""
+    """At least this many reports had been printed when its first change was made."""
 
     before: int
-    """At most so many had been printed when its last change was made."""
+    """At most this many reports had been printed when its last change was made."""
 
     ended_s: float
-    """When it was last changed (monotonic seconds)."""
+    """Time of its last change (monotonic seconds)."""
 
     gap_s: float | None = None
-    """It was begun at least so many seconds after the report before it; None: it is the first of its launch."""
+    """It was begun at least so many seconds after the previous report; None: it is the first of its launch."""
 
     drained: bool = False
     """Whether the script had been asked to exit."""
 
     generation: int | None = None
-    """The generation that was taken of it."""
+    """The generation of this state."""
 
     soonest_s: float = 0.0
-    """It was begun at least so many seconds after the report before it, also if that was noticed late."""
+    """It was begun at least so many seconds after the previous report, even if the report was noticed late."""
 
     latest_s: float = math.inf
-    """It was begun at most so many seconds after the report before it."""
+    """It was begun at most so many seconds after the previous report."""
 
     epoch_s: float = 0.0
-    """At least so many seconds lie between that report and the one before."""
+    """At least so many seconds passed between that report and the one before it."""
 
     rest_s: float = 0.0
-    """For at least so many seconds after it there was no report."""
+    """No report came for at least so many seconds after it."""
 
     is_early: bool = False
-    """Whether it may be that of the next report, as far as its launch tells."""
+    """Whether it may belong to the next report, as far as its launch shows."""
 
     is_near: bool = True
     """Whether the time to the next report is as short as that between a save and a report of one epoch."""
 
     settled: bool = False
-    """Whether the state is complete: a report or a pause came since, or the script has ended."""
+    """Whether the state is complete: a report or a pause came after it, or the script has ended."""
 
     def is_clear(self, after_s: float) -> bool:
-        """Whether it was begun much later after the report before it than it was finished before the next one.
+        """Whether it began much later after the previous report than it ended before the next report.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class State:
         return self.gap_s is None or _CLEAR_FACTOR * after_s <= self.gap_s
 
     def long_s(self, after_s: float) -> float:
-        """After so many seconds without a save after the next report, the script seems to save before its reports.
+        """If no save follows the next report within so many seconds, the script seems to save before its reports.
 
         Parameters
         ----------
@@ -115,12 +115,12 @@ class Best:
     launch: int
 
     def level(self, time_attr: str | None) -> float | None:
-        """Its resource level, given the name of that; None if it has none."""
+        """The resource level of the report, given the name of its entry; None if it has no level."""
         return None if time_attr is None else number_of(self.values.get(time_attr))
 
 
 def number_of(value: object) -> float | None:
-    """An entry of a report as a finite number; None if it is none."""
+    """An entry of a report as a finite number; None if it is not a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -131,7 +131,7 @@ def number_of(value: object) -> float | None:
 
 
 def step_of(levels: Mapping[int, float]) -> float | None:
-    """The last difference between the resource levels of two reports in a row, of those where the level rose."""
+    """The last positive difference between the resource levels of two successive reports."""
     ordered = [levels[number] for number in sorted(levels)]
     steps = [later - earlier for earlier, later in pairwise(ordered) if later > earlier]
     return steps[-1] if steps else None
@@ -142,10 +142,10 @@ class Move:
     """A file or folder that is moved to another place."""
 
     after: int
-    """Number of reports when its files were begun, at least."""
+    """Smallest number of reports when its files were begun."""
     was_part: bool = False
-    """Whether it was counted as a part of the present checkpoint."""
+    """Whether it counted as a part of the present checkpoint."""
     is_old: bool = False
-    """Whether it is an earlier checkpoint, moved aside."""
+    """Whether it is an earlier checkpoint that was moved aside."""
     open: frozenset[str] = frozenset()
-    """Its files that are not closed yet, by their places below it; an empty name is the file itself."""
+    """Its files that are not closed yet, by their paths below it; an empty path is the file itself."""

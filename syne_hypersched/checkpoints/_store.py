@@ -1,7 +1,7 @@
-"""The generations of one trial's checkpoint folder, on the disk: the states in which it was whole.
+"""The generations of one trial's checkpoint folder on the disk. Each is the folder at a moment when it was whole.
 
-The folder ``.checkpoints-generations`` is beside a trial's ``checkpoints``. Each generation is a folder in it, put in
-place by one rename: ``files/`` holds its files, ``generation.json`` describes them. ``notes.json`` says which
+The folder ``.checkpoints-generations`` is beside a trial's ``checkpoints``. It contains one folder for each generation,
+put in place by one rename: ``files/`` holds its files, ``generation.json`` describes them. ``notes.json`` records which
 generation belongs to which report, and how the last launch left the checkpoint folder. Only one process writes: the
 supervisor of the trial's launch or, between launches, the tuner. Any process may read.
 """
@@ -76,29 +76,30 @@ class GenerationStore:
         Parameters
         ----------
         generation
-            What is known of it. Its ``live`` says what there is.
+            The description of the new generation. Its ``live`` lists the entries.
         older
-            A generation from which files that have not changed since are taken.
+            A generation from which unchanged files are taken.
         is_changing
-            Called after all files are copied; returns whether a process has written to the folder since, or still does.
+            Called after all files are copied. Returns whether a process has written to the folder since then, or still
+            writes.
         only_links
-            Whether to use hard links for all files where they are possible, since nobody will write to them.
+            Whether to use hard links for all files where possible, since no process will write to them.
         is_held
-            Whether it is held back for :meth:`put_held`, because the folder may not be whole.
+            Whether the generation is held back for :meth:`put_held`, because the folder may not be whole.
         leases
-            Keep files as they are until they are copied.
+            Leases that keep files unchanged until they are copied.
 
         Returns
         -------
         Generation
-            The same, with the bytes that were copied.
+            The same generation, with the number of bytes copied.
 
         Raises
         ------
         OSError
-            A file is gone, because the script goes on writing, or there is no room.
+            A file is gone because the script goes on writing, or the disk has no room.
         GivenUpError
-            A process waits for a lease, and would have to wait for too long.
+            A process waits for a lease, and would have to wait too long.
         """
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         aside = self.folder / (f".{generation.number}" if not is_held else _HELD)
@@ -107,30 +108,30 @@ class GenerationStore:
             copied = self._place(generation, older, aside / _FILES, only_links, leases or Leases("", {}))
             is_replaced = are_links_replaced(self.checkpoints, generation.live)
             if is_changing() or is_replaced or not self._is_sound(generation, aside / _FILES):
-                raise OSError(f"{self.checkpoints} was changed while it was taken")
+                raise OSError(f"{self.checkpoints} changed while a generation was taken")
             taken = replace(generation, bytes_copied=copied)
             if not is_held:
                 self.put(taken, aside)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)  # half of it would fill a full disk further at every attempt
+            shutil.rmtree(aside, ignore_errors=True)  # an incomplete copy would fill a full disk at every attempt
             raise
         return taken
 
     def put_held(self, generation: Generation) -> None:
-        """Makes what was taken and held a generation; see :meth:`put`."""
+        """Makes the held copy a generation; see :meth:`put`."""
         self.put(generation, self.folder / _HELD)
 
     def drop_held(self) -> None:
-        """Removes what was taken and held."""
+        """Removes the held copy."""
         shutil.rmtree(self.folder / _HELD, ignore_errors=True)
 
     def put(self, generation: Generation, aside: Path) -> None:
-        """Puts a folder that holds the files of a generation in its place.
+        """Moves a folder that holds the files of a generation into its place.
 
         Raises
         ------
         OSError
-            There is another one of that number, or no room.
+            A generation with that number exists, or the disk has no room.
         """
         _write_json(aside / _GENERATION, values_of(generation))
         os.rename(aside, self._path(generation.number))
@@ -168,7 +169,7 @@ class GenerationStore:
     def newest(self, before: int | None = None) -> Generation | None:
         """The newest sound generation, or the newest one with a smaller number than ``before``."""
         looked_at: list[int] | None = None
-        while (numbers := self.numbers()) != looked_at:  # newer ones may come, and these be removed, meanwhile
+        while (numbers := self.numbers()) != looked_at:  # meanwhile, new ones may come and these may be removed
             looked_at = numbers
             for number in reversed(numbers):
                 if before is None or number < before:
@@ -178,26 +179,26 @@ class GenerationStore:
         return None
 
     def remove(self, number: int) -> None:
-        """Removes a generation at once, as other processes see it."""
+        """Removes a generation. Other processes see it vanish in one step."""
         aside = self.folder / f".{number}-removed"
         with contextlib.suppress(OSError):
             os.rename(self._path(number), aside)
         shutil.rmtree(aside, ignore_errors=True)
 
     def restore(self, generation: Generation) -> Generation:
-        """Replaces the checkpoint folder by a generation.
+        """Replaces the checkpoint folder with a generation.
 
         If the folder is a symbolic link, the link stays, and the folder that it points to is replaced.
 
         Returns
         -------
         Generation
-            The generation, with the folder as it is now.
+            The generation, with the present state of the folder.
 
         Raises
         ------
         OSError
-            There is no room; the folder stays as it was.
+            The disk has no room; the folder stays as it was.
         """
         place, aside, old = self.checkpoints, self.folder / ".restored", self.folder / ".replaced"
         if place.is_symlink():
@@ -222,10 +223,10 @@ class GenerationStore:
         Raises
         ------
         OSError
-            The generation is gone, or there is no room.
+            The generation is gone, or the disk has no room.
         """
         files = self.files(generation.number)
-        # Nobody writes to a file that was copied here, and nobody can write to one that was moved into its place.
+        # No process writes to a file that was copied here, and none can write to a file that was moved into place.
         place_tree(
             generation.live,
             target,
@@ -233,7 +234,7 @@ class GenerationStore:
             lambda path: generation.kept.get(path) != "new",
         )
         if not self.is_sound(generation):
-            raise OSError(f"generation {generation.number} of {self.checkpoints} was changed")
+            raise OSError(f"generation {generation.number} of {self.checkpoints} has changed")
 
     def notes(self) -> Notes:
         """The last notes; empty ones if they cannot be read."""
@@ -248,7 +249,7 @@ class GenerationStore:
         Raises
         ------
         OSError
-            It cannot be written.
+            The notes cannot be written.
         """
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         _write_json(self.folder / _NOTES, asdict(notes))
@@ -258,12 +259,12 @@ class GenerationStore:
 
 
 def generations_folder(checkpoints: Path) -> Path:
-    """Where the generations of a checkpoint folder are."""
+    """The folder with the generations of a checkpoint folder."""
     return checkpoints.with_name(f".{checkpoints.name}-generations")
 
 
 def torn_folder(checkpoints: Path) -> Path:
-    """Where a checkpoint folder is set aside that may be torn, and of which there is no generation."""
+    """The place to which a checkpoint folder is moved if it may be torn and has no generation."""
     return checkpoints.with_name(f"{checkpoints.name}-torn")
 
 

@@ -1,8 +1,7 @@
-"""Takes generations of a checkpoint folder, when it is told to: of the present state, or of the last complete one.
+"""Takes generations of a checkpoint folder on request: of the present state, or of the last complete checkpoint.
 
-Files that the script may write to again are copied under leases (``_leases.py``), so that a copy is of one moment, and
-is finished although the script writes again. Where there are no leases, a copy during which the folder was changed is
-thrown away.
+Files that the script may write to again are copied under leases (``_leases.py``). So the copy shows one moment, and is
+finished even if the script writes again. Without leases, a copy is thrown away if the folder changed meanwhile.
 """
 
 from __future__ import annotations
@@ -22,34 +21,34 @@ from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import State
 
-#: After a generation could not be taken, it is tried again after so many seconds.
+#: If a generation could not be taken, the next attempt comes after so many seconds.
 _RETRY_S = 1.0
-#: Signals that come again and again to a process that has a handler: timers, profilers, workers that end.
+#: Signals that a process with a handler may get often: from timers, profilers, workers that end.
 _FREQUENT = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Taker:
-    """See the module.
+    """Takes the generations of one launch.
 
     Parameters
     ----------
     spec
         How the launch handles checkpoints.
     shelf
-        Gets the generations.
+        Stores the generations.
     observer
-        Says whether the folder changes.
+        Shows whether the folder changes.
     matcher
-        Is told which state is a generation.
+        It is told which state is a generation.
     is_ending
-        Whether the launch is to end, so that nobody may be kept waiting for long.
+        Returns whether the launch is to end, so that no process may have to wait long.
 
     Attributes
     ----------
     error
-        Why a generation could not be taken; empty if all could.
+        Why a generation could not be taken; empty if there was no problem.
     tried_s
-        When one was last begun, and when that was over (monotonic seconds).
+        When the last attempt began, and when it ended (monotonic seconds).
     retry_at
         When to try again after a failure (monotonic seconds).
     """
@@ -63,32 +62,32 @@ class Taker:
         self.error, self.tried_s, self.retry_at = "", (0.0, 0.0), 0.0
 
     def describe(self, live: Tree, state: State | None) -> Generation:
-        """The generation that a take would make now.
+        """The generation that would be taken now.
 
         Parameters
         ----------
         live
             The folder.
         state
-            What is known of it; None: it existed before the launch.
+            What is known about its state; None: it existed before the launch.
         """
-        # It is not known when files that existed before the launch were written.
+        # For files that existed before the launch, the time of writing is not known.
         after, before = (-1, self._spec.num_reports) if state is None else (state.after, state.before)
         kept = self._observer.habits.of(live)
         number, level = self._shelf.number + 1, self._matcher.level(after)
         return Generation(number, self._spec.launch, after, before, live, kept, level, after == self._spec.num_reports)
 
     def take(self) -> bool:
-        """Takes a generation of the present folder; returns False if a process writes to it, or did meanwhile."""
+        """Takes a generation of the present folder; returns False if a process writes to it, or wrote meanwhile."""
         observer, shelf = self._observer, self._shelf
         began_s, num_changes, num_log_changes = time.monotonic(), observer.num_changes, observer.num_log_changes
         live = read_present(self._spec.folder, observer.changed, observer.taken)
         observer.look()
         if observer.num_changes != num_changes:
-            return False  # it may be half of one state and half of the next
+            return False  # the folder may mix two states
         newest = shelf.newest
         is_same = newest is not None and newest.live == live
-        has_files = any(state.kind == "file" for state in live.values())  # else links to files that are outside
+        has_files = any(state.kind == "file" for state in live.values())  # otherwise only links to files outside
         if not has_files or is_same or observer.habits.are_aside(live):
             if newest is not None and is_same:
                 self._matcher.taken(newest.number)
@@ -99,14 +98,14 @@ class Taker:
         with self._leases(generation, copied) as leases:
 
             def is_changing() -> bool:
-                # Nobody writes to files that are only linked.
+                # No process writes to files that are only linked.
                 return bool(copied) and not leases.were_kept() and self._is_changing(copied, num_changes)
 
             try:
                 if copied and not self._obtain(leases, live, num_changes):
                     return False
                 taken = shelf.take(generation, is_changing, leases=leases)
-                # What has happened since the leases were granted is not looked at before this.
+                # Changes since the leases were granted are handled only after this.
                 observer.mark_taken(live, taken.number)
                 self._matcher.taken(taken.number)
             except NoRoomError as error:
@@ -117,14 +116,14 @@ class Taker:
             except OSError as error:
                 observer.look()
                 has_changed = (observer.num_changes, observer.num_log_changes) != (num_changes, num_log_changes)
-                # Of a time that is set, as when a file was copied with it, there is no event.
+                # A time that is set, for example with a copy of a file, causes no event.
                 if has_changed or is_changing() or read_tree(self._spec.folder) != live:
                     return False
                 self._fail(f"a generation of the checkpoint could not be taken: {error}")
                 return True
             finally:
                 if awaited := leases.awaited():
-                    # The next save was begun before what is reported from now on. What was reported before is seen now.
+                    # The next save began before the reports that come from now on. Handle earlier reports first.
                     observer.look()
                     observer.begin(awaited, time.monotonic())
                 self.tried_s = (began_s, time.monotonic())
@@ -133,17 +132,17 @@ class Taker:
         return True
 
     def hold(self, live: Tree | None = None) -> None:
-        """Copies a folder that may not be whole, unless somebody writes to it; see :meth:`Shelf.hold`.
+        """Copies a folder that may not be whole, unless a process writes to it; see :meth:`Shelf.hold`.
 
         Parameters
         ----------
         live
-            The folder; None: as it is now.
+            The folder; None: read it now.
 
         Raises
         ------
         GivenUpError, NoRoomError, OSError
-            It could not be copied.
+            The folder could not be copied.
         """
         num_changes = self._observer.num_changes
         live = read_tree(self._spec.folder) if live is None else live
@@ -160,18 +159,18 @@ class Taker:
                 self._patience.spend(leases.waited_s, time.monotonic())
 
     def take_last_complete(self, is_tried: bool) -> None:
-        """Takes the last complete checkpoint, although its writer was killed while it was making the next one.
+        """Takes the last complete checkpoint, although a process was killed while it was writing the next one.
 
         Parameters
         ----------
         is_tried
-            Whether the next launch tries the folder as it is.
+            Whether the next launch tries to load the folder as it is.
         """
         live, state = self._observer.last_complete()
         if not live or state is None or state.generation is not None:
             return
         try:
-            # If the next launch gets copies of the files that it may write to, hard links suffice.
+            # Hard links are enough if the next launch gets copies of the files that it may write to.
             is_put_back = not is_tried and live != read_tree(self._spec.folder)
             taken = self._shelf.take(self.describe(live, state), only_links=is_put_back)
         except (NoRoomError, OSError) as error:
@@ -181,7 +180,7 @@ class Taker:
         self._shelf.prune(self._matcher.needed)
 
     def _paths_to_copy(self, generation: Generation) -> list[str]:
-        """As that of the shelf, without logs."""
+        """The same as :meth:`Shelf.paths_to_copy`, without logs."""
         folder, logs = os.path.realpath(self._spec.folder), self._observer.logs
         return [path for path in self._shelf.paths_to_copy(generation) if os.path.join(folder, path) not in logs]
 
@@ -189,9 +188,9 @@ class Taker:
         return Leases(self._spec.folder, {path: generation.live[path].size for path in copied}, self._most_wait_s)
 
     def _most_wait_s(self) -> float:
-        """How long a process may be kept waiting now.
+        """For how many seconds a process may wait now.
 
-        A handler interrupts a process that waits inside ``open``: Python waits again, but ``torch.save`` fails.
+        A signal handler interrupts a process that waits inside ``open``: Python waits again, but ``torch.save`` fails.
         """
         signals = (*_FREQUENT, signal.SIGTERM) if self._is_ending() else _FREQUENT
         if any(has_handler(pid, signals) for pid in self._observer.pids):
@@ -200,14 +199,14 @@ class Taker:
         return min(left_s, Patience.FIRST_S) if self._is_ending() else left_s
 
     def _obtain(self, leases: Leases, live: Tree, num_changes: int) -> bool:
-        """Asks for the leases; returns whether the folder is as it was, and nobody writes to the files."""
+        """Requests the leases. Returns whether the folder is unchanged and no process writes to the files."""
         if not leases.obtain():
             return False
         self._observer.look()
         return self._observer.num_changes == num_changes and read_tree(self._spec.folder) == live
 
     def _is_changing(self, copied: Collection[str], num_changes: int) -> bool:
-        """Whether a process writes, or has written to the folder. A file is empty before the event of that arrives."""
+        """Whether a process writes or has written to the folder. A file is empty before its event arrives."""
         is_written = any(is_being_written(f"{self._spec.folder}/{path}") for path in copied)
         self._observer.look()
         return is_written or self._observer.num_changes != num_changes or bool(self._observer.open_files())

@@ -1,11 +1,12 @@
-"""A checkpoint that may not be whole, and is held: one that a launch tries to go on from, or the first one of a thread.
+"""Holds a copy of a checkpoint that may not be whole. There are two kinds.
 
-The former is copied while the script starts, since a script that writes in place may begin to overwrite it with its
-first report. That the script has loaded it shows that it was whole: then the copy becomes a generation. Otherwise, it
-is removed.
+The first kind is a checkpoint that a launch tries to continue from. It is copied while the script starts, because a
+script that writes in place may begin to overwrite it with its first report. If the script loads the checkpoint, it was
+whole, and the copy becomes a generation. Otherwise, the copy is removed.
 
-Of the latter nobody knows whether it is complete, since the script reports while it saves. It is published by nobody.
-But if the script is killed while it saves for the second time, it is put back, so that the next launch can try it.
+The second kind is the first checkpoint of a thread. It is not known to be complete, because the script reports while it
+saves. The copy is never published. But if the script is killed during its second save, the copy replaces the folder, so
+that the next launch can try it.
 """
 
 from __future__ import annotations
@@ -19,43 +20,43 @@ from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._taker import Taker
 
-#: Nobody knows how many files the first checkpoint has: it may be complete after so many seconds without a change.
+#: The number of files in the first checkpoint is unknown: it may be complete after so many seconds without a change.
 FIRST_QUIET_S = 0.08
 
 
 class TriedCheckpoint:
-    """See the module.
+    """Holds a copy for one launch.
 
     Parameters
     ----------
     taker
         Makes the copy.
     shelf
-        Holds it.
+        Keeps the copy.
     observer
-        Says whether the folder changes.
+        Shows whether the folder changes.
     matcher
-        Says whether the script has loaded the checkpoint.
+        Shows whether the script has loaded the checkpoint.
     is_in_doubt
-        Whether the launch has found a checkpoint that may not be whole.
+        Whether the launch began with a checkpoint that may not be whole.
 
     Attributes
     ----------
     is_in_doubt
-        The same now.
+        Whether the checkpoint may still not be whole.
     error
-        Why the copy could not be kept; empty if it was, or if there is none.
+        Why the copy could not be kept; empty if there was no problem or no copy.
     """
 
     def __init__(self, taker: Taker, shelf: Shelf, observer: Observer, matcher: Matcher, is_in_doubt: bool) -> None:
         self._taker, self._shelf, self._observer, self._matcher = taker, shelf, observer, matcher
         self.is_in_doubt = self._is_for_try = is_in_doubt
         self.error = ""
-        #: When the last file was finished of the first checkpoint that is held, or could not be (monotonic seconds).
+        #: When the last file of the held first checkpoint was finished (monotonic); also set if holding it failed.
         self._first_s: float | None = None
 
     def copy(self, live: Tree) -> None:
-        """Copies the folder, unless somebody writes to it.
+        """Copies the folder, unless a process writes to it.
 
         Parameters
         ----------
@@ -69,10 +70,10 @@ class TriedCheckpoint:
         try:
             self._taker.hold(live)
         except (GivenUpError, NoRoomError, OSError):
-            self._shelf.end_hold(is_whole=False)  # the launch does without
+            self._shelf.end_hold(is_whole=False)  # the launch continues without a copy
 
     def look(self) -> None:
-        """The folder was looked at, and reports were read. They may show that the checkpoint was whole."""
+        """Checks whether new changes or reports show that the checkpoint was whole."""
         if not self._is_for_try:
             self._hold_first()
         if not self.is_in_doubt:
@@ -80,22 +81,22 @@ class TriedCheckpoint:
         if self._matcher.has_loaded:
             self._end_hold(is_whole=True)
         if self._matcher.has_gone_on and not self._observer.num_changes:
-            # It was loaded, so it is whole, and is still there.
+            # The script has loaded the checkpoint, so it is whole. And it still exists.
             self.is_in_doubt, self._observer.is_dirty = False, True
 
     def end(self) -> None:
-        """The processes of the launch are gone."""
+        """Decides about the copy when the processes of the launch are gone."""
         if self._is_for_try:
             self._end_hold(is_whole=self._matcher.has_loaded)
 
     def _hold_first(self) -> None:
-        """Holds the first checkpoint once nothing has been added to it for a while."""
+        """Holds the first checkpoint when no file has been added to it for a while."""
         observer, state = self._observer, self._matcher.current
         if state is None or not observer.bursts.is_only_one:
             return
         if self._first_s not in (None, state.ended_s) and observer.prove():
             self._first_s = None
-            self._end_hold(is_whole=False)  # it had more files, which no death has closed
+            self._end_hold(is_whole=False)  # the checkpoint had more files, and living processes closed them
         is_quiet = time.monotonic() - observer.changed_s >= FIRST_QUIET_S
         is_unsure = observer.bursts.is_partial and self._shelf.newest is None
         is_unsure = is_unsure and not observer.habits.any_aside(observer.changed)
@@ -104,7 +105,7 @@ class TriedCheckpoint:
             self._hold()
 
     def put_back(self, is_torn: bool) -> Tree:
-        """Replaces a torn folder by the first checkpoint, if that is held; returns the folder, if it was replaced."""
+        """Replaces a torn folder with the held first checkpoint. Returns the folder, or nothing if not replaced."""
         try:
             if is_torn and not self._is_for_try:
                 return self._shelf.put_back_held()
@@ -117,4 +118,4 @@ class TriedCheckpoint:
         try:
             self._shelf.end_hold(is_whole)
         except OSError as error:
-            self.error = f"the checkpoint that the launch has begun with could not be kept: {error}"
+            self.error = f"the checkpoint that the launch began with could not be kept: {error}"

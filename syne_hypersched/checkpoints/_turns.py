@@ -1,7 +1,7 @@
-"""Finds scripts that use two names in turn, from what was written between two reports.
+"""Finds scripts that alternate between two names, from the files written between two reports.
 
-Names are of no help then. But the same number of files is written between two reports each time, and only the last one
-of them is the same file, which says which of them is the newest.
+Names do not help then. But the same number of files is written between two reports each time, and only the last file is
+the same. It says which checkpoint is the newest.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ _TURNS = 2
 
 
 class Turns:
-    """See the module.
+    """Keeps the files written between reports.
 
     Attributes
     ----------
     written, before
-        What was written since the last report, and between the two before.
+        Files written since the last report, and between the two reports before it.
     are_taken
-        Whether names are used in turn; ``None``: not known yet.
+        Whether names alternate; ``None``: not known yet.
     """
 
     def __init__(self) -> None:
         self.written, self.before = PathList(), PathList()
         self.are_taken: bool | None = None
-        #: How often in a row it looks so.
+        #: Number of reports in a row at which names seemed to alternate.
         self._num = 0
 
     def report(self) -> bool:
-        """The script has reported after a file; returns whether this shows that names are used in turn."""
+        """Notes a report after a file; returns whether it shows that names alternate."""
         written, before = self.written, self.before
         self.written, self.before = PathList(), written
         if before and shape_of(written) != shape_of(before):
@@ -44,5 +44,5 @@ class Turns:
         return False
 
     def may_end_with(self, path: str) -> bool:
-        """Whether what was written since the report, and this, may be the second checkpoint, under other names."""
+        """Whether the files written since the report, and this file, may be the second checkpoint, with other names."""
         return bool(self.written) and may_alternate([*self.written, path], self.before)

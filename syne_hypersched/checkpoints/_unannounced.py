@@ -1,8 +1,8 @@
-"""Finds files that a process has begun to write to, of which the kernel has not told yet.
+"""Finds files that a process has begun to write to before the kernel has reported it.
 
-The kernel tells of a truncation, or of a write, when it is over. On a busy machine that may be long after it has begun,
-and a thread may save while the script reports: the first event of a save then comes after the report before which the
-save was begun. Its checkpoint is not of that report, but of the one before.
+The kernel reports a truncation, or a write, when it is over. On a busy machine, that may be long after its beginning.
+A thread may also save while the script reports. The first event of a save may then come after the next report,
+although the save began before it. The checkpoint does not belong to that report, but to the previous one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Collection
 
 from syne_hypersched.checkpoints._leases import being_written, is_being_written
 
-#: Only so many files are looked at, those that were closed last.
+#: Only so many files are examined: those that were closed last.
 _MOST_FILES = 64
 
 
 class Unannounced:
-    """See the module.
+    """Keeps the files that were closed.
 
     Parameters
     ----------
@@ -27,37 +27,37 @@ class Unannounced:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        #: Files that were closed, and when each had been written to last (seconds of the wall clock); None: it was
-        #: being written to again when that was noticed.
+        #: Closed files, and when each had last been written to (seconds of the wall clock); None: a process was already
+        #: writing to it again when its closing was noticed.
         self._closed: dict[str, float | None] = {}
-        #: Those that were closed since :meth:`begun_again` was last called.
+        #: Files that were closed since the last call of :meth:`begun_again`.
         self._fresh: set[str] = set()
 
     def close(self, path: str) -> None:
-        """A file was closed."""
+        """Notes that a file was closed."""
         self.forget(path)
         written_at = self._written_at(path)
         if written_at is None:
-            return  # it is gone
+            return  # the file is gone
         self._closed[path] = None if is_being_written(self._place(path)) else written_at
         self._fresh.add(path)
         while len(self._closed) > _MOST_FILES:
             self.forget(next(iter(self._closed)))
 
     def forget(self, path: str) -> None:
-        """A file was moved away or removed."""
+        """Notes that a file was moved away or removed."""
         self._closed.pop(path, None)
         self._fresh.discard(path)
 
     def begun_before(self, time_at: float | None, begun: Collection[str]) -> list[str]:
-        """Files that a process had begun to write to at a time, and still writes to.
+        """Files that a process began to write to before a given time, and still writes to.
 
         Parameters
         ----------
         time_at
-            The time (seconds of the wall clock, as the times of files); None: it is not known, and nothing is found.
+            The time (seconds of the wall clock, as the times of files); None: not known, and no file is found.
         begun
-            Files of which that is known.
+            Files that are already known to be written to.
         """
         return [
             path
@@ -70,20 +70,20 @@ class Unannounced:
         ]
 
     def begun_again(self, begun: Collection[str]) -> list[str]:
-        """Files that were being written to again when it was noticed that they were closed, since the last call.
+        """Files closed since the last call to which a process was already writing again when that was noticed.
 
         Parameters
         ----------
         begun
-            Files of which that is known.
+            Files that are already known to be written to.
         """
         fresh, self._fresh = self._fresh, set()
         return sorted(path for path in fresh if self._closed.get(path, 0.0) is None and path not in begun)
 
     def mapped(self, begun: Collection[str]) -> frozenset[str]:
-        """Of files that a process has begun to write to, those that one still writes to; their whole paths.
+        """Those of some files that a process still writes to; absolute paths.
 
-        A file that is mapped into memory is written to after it was closed, and the kernel tells nothing until the
+        A file that is mapped into memory can be written to after it was closed. The kernel reports nothing until the
         mapping ends.
         """
         return frozenset(map(self._place, being_written(self._folder, begun)))

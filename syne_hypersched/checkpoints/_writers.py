@@ -7,17 +7,17 @@ import os
 import stat
 from collections.abc import Iterable
 
-#: The kernel has begun to end the process (``PF_EXITING`` in ``include/linux/sched.h``).
+#: A process with this flag is being ended by the kernel (``PF_EXITING`` in ``include/linux/sched.h``).
 _PF_EXITING = 0x4
 
 
 def open_for_writing(pids: Iterable[int], folder: str) -> frozenset[str]:
-    """Files below a folder that processes, or processes that they have started, have open for writing.
+    """Files below a folder that processes, or their descendants, have open for writing.
 
     Parameters
     ----------
     pids
-        The processes. One that has ended, or belongs to another user, counts as having no open files.
+        The processes. A process that has ended, or belongs to another user, counts as having no open files.
     folder
         The folder, without symbolic links in its path.
     """
@@ -58,7 +58,7 @@ def is_alive(pid: int) -> bool:
     """Whether a process exists and the kernel has not begun to end it."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name may hold anything, brackets too.
+            # The name may contain anything, even brackets.
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return False

@@ -1,7 +1,7 @@
 """``best/``: the incumbent's checkpoint, configuration and metric, kept current while the tuning goes on.
 
-A report and the generation of the checkpoint folder that belongs to it are published as a pair. A report whose
-checkpoint is not whole yet waits for it. If it never gets a whole one, the pair published before stays in place.
+A report and the generation of the checkpoint folder that belongs to it are published as a pair. If the checkpoint is
+not whole yet, the report waits. If it never becomes whole, the previously published pair stays in place.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from syne_hypersched.filenames import CONFIG_FILENAME, RESULT_FILENAME, STDOUT_F
 
 logger = logging.getLogger(__name__)
 
-#: Number of earlier incumbents, without a whole checkpoint yet, that are kept beside the last one.
+#: Number of earlier incumbents that still wait for a whole checkpoint and are kept beside the last one.
 _MAX_WAITING = 1_000
 
 
@@ -46,15 +46,15 @@ class Incumbent:
     trial_id: int
     config: dict[str, Any]
     result: dict[str, Any]
-    """The report, as the tuner got it."""
+    """The report, as the tuner received it."""
     checkpoints: Path
     """The trial's checkpoint folder."""
     time_attr: str | None = None
-    """Entry of the report that is the resource level."""
+    """Name of the resource level in the report."""
     report: int | None = None
-    """Number of the report in the trial's log, counted from 1; None if that is not known."""
+    """Number of the report in the trial's log, counted from 1; None if it is not known."""
     is_spare: bool = False
-    """Whether it is no incumbent, and is published only if the better ones have no checkpoint."""
+    """Whether it is not the incumbent, and is published only if the better reports have no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Published:
     """The result of publishing an incumbent."""
 
     is_new: bool
-    """Whether it is in ``best/`` now, rather than what was there before."""
+    """Whether it is in ``best/`` now, and not an older result."""
     checkpoint: dict[str, Any] | None
-    """Value of :const:`ST_CHECKPOINT`; None: it has no checkpoint, or none that is whole."""
+    """Value of :const:`ST_CHECKPOINT`; None: it has no whole checkpoint."""
     reason: str = ""
-    """Why it has none, or is not in ``best/``."""
+    """Why it has no checkpoint, or is not in ``best/``."""
 
 
 class _Attempt(Enum):
@@ -78,7 +78,7 @@ class _Attempt(Enum):
 
 
 class BestPublisher:
-    """Publishes incumbents in a thread of its own, since copying a checkpoint may take long; the latest one wins.
+    """Publishes incumbents in its own thread, since copying a checkpoint may take long. The latest one wins.
 
     Parameters
     ----------
@@ -99,37 +99,37 @@ class BestPublisher:
         self._on_published = on_published
         self._is_live = is_live
         self._folder_of = folder_of
-        #: Entry of a report that is the metric, and its sign; None until the scheduler names it.
+        #: Name of the metric in a report, and its direction; None until the scheduler names it.
         self.metric: str | None = None
         self.do_minimize = True
-        #: Entry of a report that is the resource level; None: schedulers use reports without one.
+        #: Name of the resource level in a report; None: schedulers use reports without a level.
         self.time_attr: str | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._condition = threading.Condition()
         self._folder: Path | None = None
-        #: Incumbents to publish, the best one last. The others are used if it gets no checkpoint.
+        #: Incumbents to publish, the best one last. The others are used if the best one gets no checkpoint.
         self._waiting: list[Incumbent] = []
-        #: Number of events so far, and number of those handled.
+        #: Number of events so far, and number of events handled.
         self._news = self._seen = 0
         self._busy = False
         self._thread: threading.Thread | None = None
         self._trial_id: int | None = None
         self._standing = Standing(self._folder_of)
-        #: Trial, launch and metric of the reports that an event says are not published.
+        #: Trial, launch and metric of the reports for which an event says that they are not published.
         self._told: set[tuple[int, Any, float | None]] = set()
-        #: Numbers of errors of the file system that a warning has named.
+        #: Numbers of file system errors for which a warning was logged.
         self._errors: set[int | None] = set()
 
     def incumbent(self, folder: Path) -> int | None:
-        """The trial whose checkpoint is in ``folder/best`` or will be next; None if there is none."""
+        """The trial whose checkpoint is in ``folder/best`` or will be next; None if there is no such trial."""
         if self._trial_id is None:
             self._trial_id = published_trial(folder)
         return self._trial_id
 
     def awaits(self, trial_id: int) -> bool:
-        """Whether a trial's checkpoint is still to be published."""
+        """Whether a trial's checkpoint still has to be published."""
         return any(incumbent.trial_id == trial_id for incumbent in list(self._waiting))
 
     def publish(self, folder: Path, incumbent: Incumbent) -> None:
@@ -140,10 +140,10 @@ class BestPublisher:
             self._wake()
 
     def offer(self, folder: Path, candidate: Incumbent) -> None:
-        """Has a report published that has a checkpoint, unless a better one has, too; returns at once.
+        """Publishes a report with a checkpoint, unless a better report also has one; returns at once.
 
-        It is not the incumbent. But the incumbent may have no checkpoint, and get none. Does nothing if nobody has
-        asked for anything to be published.
+        The report is not the incumbent. But the incumbent may have no checkpoint, and may never get one. Does nothing
+        if nothing was ever published or asked to be published.
         """
         value = self.value(candidate.result)
         with self._condition:
@@ -170,9 +170,9 @@ class BestPublisher:
         self._condition.notify_all()
 
     def value(self, result: Mapping[str, Any]) -> float | None:
-        """The metric, which is to be minimised; None if it is not known, or not finite, which is worse than any.
+        """The metric, to be minimised; None if it is not known or not finite. A value that is not finite is the worst.
 
-        None, too, without a resource level, as of a last report with a test score, which schedulers leave out.
+        None also without a resource level, as in a last report with a test score, which schedulers ignore.
         """
         if self.time_attr is not None and number_of(result.get(self.time_attr)) is None:
             return None
@@ -180,11 +180,11 @@ class BestPublisher:
         return value if value is None or self.do_minimize else -value
 
     def present(self, folder: Path) -> dict[str, Any] | None:
-        """The result in ``folder/best``, as far as it is confirmed; None if there is none."""
+        """The result in ``folder/best``, as far as it is confirmed; None if there is no result."""
         return self._standing.result(folder, self.value, self.metric, self.time_attr)
 
     def notice(self, trial_id: int) -> None:
-        """A trial may have a new checkpoint, or its processes have ended: looks again."""
+        """Looks again, because a trial may have a new checkpoint, or its processes have ended."""
         with self._condition:
             if self.awaits(trial_id):
                 self._news += 1
@@ -196,7 +196,7 @@ class BestPublisher:
             self._condition.wait_for(lambda: not self._busy)
 
     def flush(self) -> None:
-        """Waits until every incumbent is published that has a whole checkpoint, or will never have one."""
+        """Waits until each incumbent is published or will never have a whole checkpoint."""
         with self._condition:
             self._news += 1
             self._condition.notify_all()
@@ -205,15 +205,15 @@ class BestPublisher:
             )
 
     def finish(self) -> None:
-        """Tells, at the end of a tuning, of each better report that still waits for its checkpoint, or for room."""
+        """Reports, at the end of a tuning, each better report that still waits for its checkpoint or for disk space."""
         self.flush()
         with self._condition:
             waiting, present = self._waiting[::-1], self.present(self._folder or Path()) or {}
         for incumbent in [one for one in waiting if not self._is_as_good(present, one)]:
-            self._tell(incumbent, "the tuning has ended before its checkpoint was here and could be read and copied")
+            self._tell(incumbent, "the tuning ended before its checkpoint was here and could be read and copied")
 
     def _tell(self, incumbent: Incumbent, reason: str) -> None:
-        """Tells why a report is not published, once."""
+        """Tells once why a report is not published."""
         if self._is_news(incumbent):
             self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
 
@@ -233,13 +233,13 @@ class BestPublisher:
             for incumbent in waiting:
                 try:
                     outcome = _Attempt.DONE if folder is None else self._try(folder, incumbent)
-                except FileNotFoundError:  # the generation was removed as it was read: another may take its place
+                except FileNotFoundError:  # the generation was removed during the reading; a new one may replace it
                     outcome = _Attempt.NOT_YET
-                except OSError as error:  # such as a full disk, on which there may be room later
+                except OSError as error:  # for example a full disk, which may have room later
                     self._tell_of(error, folder)
                     outcome = _Attempt.NOT_YET
-                except Exception as error:  # whatever it is, the next incumbent is to be published
-                    logger.warning("Cannot publish %s: %s. What was published before is untouched.", folder, error)
+                except Exception as error:  # in any case, the next incumbent must be published
+                    logger.warning("Cannot publish %s: %s. The previous content is unchanged.", folder, error)
                     outcome = _Attempt.NEVER
                 with self._condition:
                     position = self._waiting.index(incumbent) if incumbent in self._waiting else -1
@@ -253,17 +253,17 @@ class BestPublisher:
                 self._condition.notify_all()
 
     def _tell_of(self, error: OSError, folder: Path | None) -> None:
-        """Warns of an error of the file system, once of each kind."""
+        """Warns of a file system error, once for each kind."""
         if error.errno not in self._errors:
             self._errors.add(error.errno)
             logger.warning(
-                "Cannot publish %s now: %s. What was published before is untouched. It is tried again when a trial has "
+                "Cannot publish %s now: %s. The previous content is unchanged. The next attempt comes when a trial has "
                 "a new checkpoint, and at the end of the tuning.", folder, error,
             )  # fmt: skip
 
     def _try(self, folder: Path, incumbent: Incumbent) -> _Attempt:
-        """Publishes an incumbent if that can be done now."""
-        is_last = not self._is_live(incumbent.trial_id)  # must be asked before the checkpoints are read
+        """Publishes an incumbent if it can be published now."""
+        is_last = not self._is_live(incumbent.trial_id)  # ask this before the checkpoints are read
         present = self.present(folder)
         has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
         if present is not None and has_checkpoint and self._is_as_good(present, incumbent):
@@ -275,8 +275,8 @@ class BestPublisher:
             self._standing.trust(folder)
             self._on_published(incumbent, Published(True, checkpoint))
             return _Attempt.DONE
-        reason = "none of its checkpoints is whole and of that report"
-        # A worse one with a checkpoint may replace what is there, and has none.
+        reason = "none of its checkpoints is whole and belongs to that report"
+        # A worse report with a checkpoint may replace a published one without a checkpoint.
         is_worse = incumbent.is_spare and (present is None or self._is_as_good(present, incumbent))
         if has_checkpoint or incumbent.is_spare:
             if is_last and present is not None:
@@ -285,19 +285,19 @@ class BestPublisher:
             publish(folder, incumbent, None, is_kept=not self._standing.is_confirmed)
             self._standing.trust(folder)
             self._on_published(incumbent, Published(True, None, reason))
-        # A trial that rests may go on, as after a resume: then a later checkpoint is better than none.
+        # A paused trial may continue, for example after a resume. Then a later checkpoint is better than none.
         is_over = is_worse or (is_last and (has_checkpoint or incumbent.is_spare))
         return _Attempt.NEVER if is_over else _Attempt.NOT_YET
 
     def _is_news(self, incumbent: Incumbent) -> bool:
-        """Whether nothing was said about this report; notes it."""
+        """Whether nothing has been told about this report yet; it then counts as told."""
         key = (incumbent.trial_id, incumbent.result.get(ST_LAUNCH), self.value(incumbent.result))
         is_news = key not in self._told
         self._told.add(key)
         return is_news
 
     def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
-        """Whether the published report is already as good as an incumbent, as it may be after a resume."""
+        """Whether the published report is already as good as an incumbent, which is possible after a resume."""
         names, result = (ST_LAUNCH, "st_worker_iter"), {"trial_id": incumbent.trial_id, **incumbent.result}
         if all(name in present and present[name] == result.get(name) for name in ("trial_id", *names)):
             return True
@@ -306,7 +306,7 @@ class BestPublisher:
 
 
 def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool) -> tuple[Generation, Match] | None:
-    """The generation that belongs to a report; None if there is none, or none yet.
+    """The generation that belongs to a report; None if there is no such generation (yet).
 
     Parameters
     ----------
@@ -315,7 +315,7 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
     incumbent
         The report.
     is_last
-        Whether no more matches will come. Then the oldest generation newer than the report is returned.
+        Whether no more matches will come. Then the oldest generation that is newer than the report is returned.
     """
     for matched in reversed(store.notes().matched):
         if matched.launch == incumbent.result.get(ST_LAUNCH) and is_made_of(incumbent.result, matched.values):
@@ -348,28 +348,28 @@ def publish(
 ) -> dict[str, Any] | None:
     """Makes ``folder/best`` show ``incumbent``: ``checkpoint/``, ``config.json`` and ``result.json``.
 
-    The folder is written aside and put in place by one rename, so that a reader sees the old or the new incumbent.
+    The folder is written aside and put in place by one rename. So a reader sees the old or the new incumbent.
 
     Parameters
     ----------
     folder
         The experiment's folder.
     incumbent
-        What to publish.
+        The report to publish.
     generation, match
-        The generation of its checkpoint, if it has one, and how certain the match is.
+        The generation of its checkpoint, if there is one, and how certain the match is.
     is_kept
-        Whether what was published before is renamed to ``best-before``, rather than removed.
+        Whether the previous ``best`` is renamed to ``best-before``, and not removed.
 
     Returns
     -------
     dict or None
-        What is published as :const:`ST_CHECKPOINT`.
+        The value published as :const:`ST_CHECKPOINT`.
 
     Raises
     ------
     OSError
-        There is no room, or the generation is gone; what was published before is untouched.
+        The disk has no room, or the generation is gone. The previous content is unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     new = new_folder(folder)
@@ -388,6 +388,6 @@ def publish(
             json.dump(result, file, default=str)
         put_in_place(new, is_kept)
     except BaseException:
-        shutil.rmtree(new, ignore_errors=True)  # half of it would fill a full disk further at every incumbent
+        shutil.rmtree(new, ignore_errors=True)  # incomplete folders would fill a full disk at every incumbent
         raise
     return checkpoint

@@ -1,4 +1,4 @@
-"""A trial begins with the checkpoint of another one, as in population-based training."""
+"""Lets a trial begin with the checkpoint of another trial, as in population-based training."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _SETTLE_PAUSE_S = 0.05
 
 
 class CheckpointCopies:
-    """The trials that begin with the checkpoint of another one.
+    """The trials that begin with the checkpoint of another trial.
 
-    If there is no room for a copy, it is made later, before the launch, which waits for room.
+    If the disk has no room for a copy, the copy is made later, before the launch, which waits for room.
 
     Parameters
     ----------
     folder_of
         The checkpoint folder of a trial.
     min_free_mb
-        Megabytes that must be free after a copy.
+        Megabytes that must remain free after a copy.
     """
 
     def __init__(self, folder_of: Callable[[int], Path], min_free_mb: float) -> None:
         self._folder_of = folder_of
         self._min_free_mb = min_free_mb
-        #: From whose checkpoint trials are to begin that have no copy yet.
+        #: For each trial whose copy is still to be made: the trial whose checkpoint is copied.
         self._sources: dict[int, int] = {}
         self._made: set[int] = set()
         self._has_told = False
 
     def order(self, source: int, target: int) -> None:
-        """Makes a copy for a trial that begins from another one, if there is room; else :meth:`make` does."""
+        """Makes a copy for a trial that begins from another one, if there is room. Otherwise :meth:`make` does it."""
         self._sources[target] = source
         try:
             self._folder_of(target).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,14 +56,14 @@ class CheckpointCopies:
                 raise
 
     def restore(self, source: int, target: int, has_begun: bool) -> None:
-        """A trial of a tuner that has died begins from another one; the copy is still to be made if it is not there.
+        """Restores the record of a tuner that has died. The copy is still to be made if it does not exist.
 
         Parameters
         ----------
         source, target
             The trials.
         has_begun
-            Whether the trial was launched. Then it is not to be put back to the checkpoint that it began with.
+            Whether the target was launched. Then it must not be reset to the checkpoint that it began with.
         """
         if has_begun or self._folder_of(target).exists():
             self._made.add(target)
@@ -71,12 +71,12 @@ class CheckpointCopies:
             self._sources[target] = source
 
     def make(self, target: int) -> None:
-        """Makes the copy for a trial, if there is one to be made.
+        """Makes the copy for a trial, if one is still to be made.
 
         Raises
         ------
         OSError
-            There is no room.
+            The disk has no room.
         """
         source = self._sources.get(target)
         if source is None:
@@ -92,38 +92,38 @@ class CheckpointCopies:
         if is_made:
             self._made.add(target)
         else:
-            logger.warning("Trial %d %s in %s: trial %d starts without one.", source, why, folder, target)
+            logger.warning("Trial %d %s in %s: trial %d starts without a checkpoint.", source, why, folder, target)
 
     def is_source(self, trial_id: int) -> bool:
-        """Whether the checkpoint of a trial is still to be copied."""
+        """Whether the checkpoint of a trial still has to be copied."""
         return trial_id in self._sources.values()
 
     def explain(self, trial_id: int) -> bool:
-        """Whether a trial that has ended well without a report has begun where another one had ended; says so once."""
+        """Whether a trial that ended well without a report began where another trial had ended; warns once."""
         has_copy = trial_id in self._made
         if has_copy and not self._has_told:
             self._has_told = True
             logger.warning(
-                "Trial %d has begun with the checkpoint of another trial and has ended without a report: that one was "
-                "trained to its end. If max_t of the scheduler is at most the last level of the script, no trial does "
-                "so.", trial_id,
+                "Trial %d began with the checkpoint of another trial and ended without a report: the other trial had "
+                "been trained to its end. To avoid this, set max_t of the scheduler to at most the last level of the "
+                "script.", trial_id,
             )  # fmt: skip
         return has_copy
 
 
 def copy_checkpoint(source: Path, target: Path, min_free_mb: float = 0.0) -> bool:
-    """Copies a checkpoint folder that its trial may be writing to at the same time.
+    """Copies a checkpoint folder, even while its trial may be writing to it.
 
-    Copies the folder as the trial's last launch left it, or its newest generation if the folder may not be whole. If
-    there is no generation, and its trial writes to it or has written during the copy, it is copied again, for at most
-    about a second. A trial that wants to write while a copy is made waits for at most half a second.
+    Copies the folder as the trial's last launch left it. If the folder may not be whole, copies its newest generation.
+    If there is no generation, and the trial writes during the copy, the copy is repeated, for at most about a second.
+    A trial that wants to write during a copy waits for at most half a second.
 
     Parameters
     ----------
     source, target
-        The folders. The content of ``target`` is replaced, with its generations.
+        The folders. The content of ``target`` and its generations are replaced.
     min_free_mb
-        Megabytes that must be free after the copy.
+        Megabytes that must remain free after the copy.
 
     Returns
     -------
@@ -133,13 +133,13 @@ def copy_checkpoint(source: Path, target: Path, min_free_mb: float = 0.0) -> boo
     Raises
     ------
     OSError
-        There is no room, a file cannot be read, or the folder was written to during each copy.
+        The disk has no room, a file cannot be read, or each copy failed because the folder was written to.
     """
     _forget(target)
     try:
         return _copy(source, target, min_free_mb)
     except BaseException:
-        _forget(target)  # half of it would fill a full disk further, and is no checkpoint
+        _forget(target)  # an incomplete copy is no checkpoint, and would fill a full disk further
         raise
 
 
@@ -154,14 +154,14 @@ def _copy(source: Path, target: Path, min_free_mb: float) -> bool:
             if is_copied is not None:
                 return is_copied
         except FileNotFoundError:
-            _forget(target)  # newer ones have come meanwhile, so that it was removed
+            _forget(target)  # newer generations have come meanwhile, and this one was removed
             continue
         time.sleep(_SETTLE_PAUSE_S)
-    raise OSError(errno.EBUSY, "it is being written all the time, and there is no generation of it")
+    raise OSError(errno.EBUSY, "it is being written to all the time, and has no generation")
 
 
 def _copy_generation(store: GenerationStore, generation: Generation, target: Path, min_free_mb: float) -> bool:
-    """Copies a generation, of which a second name of each file is made first: it may be removed during the copy."""
+    """Copies a generation. Each file first gets another hard link, since the generation may be removed meanwhile."""
     _check_room(generation.live, target, min_free_mb)
     held = target.with_name(f".{target.name}-copied")
     shutil.rmtree(held, ignore_errors=True)
@@ -176,7 +176,7 @@ def _copy_generation(store: GenerationStore, generation: Generation, target: Pat
 
 
 def _copy_if_still(source: Path, target: Path, min_free_mb: float, may_be_open: bool) -> bool | None:
-    """Copies a folder; returns whether there was anything to copy, and None if it was written to during the copy."""
+    """Copies a folder. Returns whether there was anything to copy; None: the folder was written to meanwhile."""
     before = read_tree(source)
     if not before:
         return False
@@ -204,13 +204,13 @@ def _check_room(tree: Tree, target: Path, min_free_mb: float) -> None:
     size_mb = num_bytes(tree) / 1e6
     if free_mb(target) - size_mb < min_free_mb:
         raise OSError(
-            errno.ENOSPC, f"there is no room for a copy of {size_mb:.0f} MB of the checkpoint with which a trial begins"
+            errno.ENOSPC, f"there is no room for a copy ({size_mb:.0f} MB) of the checkpoint with which a trial begins"
         )
 
 
 def _place(tree: Tree, source: Path, target: Path, leases: Leases | None = None) -> None:
     held = leases or Leases("", {})
-    aside = _aside(target)  # a tuner that is killed must leave no half of it
+    aside = _aside(target)  # a tuner that is killed must not leave an incomplete copy
     shutil.rmtree(aside, ignore_errors=True)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     place_tree(tree, aside, lambda path: held.place(path) or os.path.join(source, path), lambda path: False, held.go_on)

@@ -1,11 +1,11 @@
-"""The checkpoints of a trial on their way to another disk: its folder, its generations and what is noted of them.
+"""Moves the checkpoints of a trial to another disk: its checkpoint folder, its generations and its notes.
 
-A *bill* describes them as values that are sent as JSON. The bytes of the files follow in pieces, each file once however
-many names it has. What comes from another machine is checked before anything is written: no entry lies outside the
-trial's folder, or is reached through a symbolic link.
+A *bill* describes them as values that are sent as JSON. The bytes of the files follow in pieces. Each file is sent only
+once, however many names it has. Data from another machine are checked before anything is written: no entry may lie
+outside the trial's folder, or be reached through a symbolic link.
 
-On the new disk files have other inode numbers. The trees in generations and notes are adapted, so that the next launch
-finds its folder as whole, or as doubtful, as it was.
+On the new disk, files have other inode numbers. The trees in generations and notes are adapted, so that the next launch
+judges its folder as before: as whole, or as doubtful.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from syne_hypersched.checkpoints._store import GenerationStore
 __all__ = ["FILE", "Arrival", "Bill", "Departure", "Piece", "identity", "pieces"]
 
 Piece = tuple[int, int, int]
-"""Bytes of a file: its index in the bill, and the offset and number of the bytes."""
+"""A range of bytes of a file: the index of the file in the bill, the offset, and the number of bytes."""
 
 
 def pieces(sizes: Mapping[int, int], most_bytes: int) -> Iterator[list[Piece]]:
@@ -35,9 +35,9 @@ def pieces(sizes: Mapping[int, int], most_bytes: int) -> Iterator[list[Piece]]:
     Parameters
     ----------
     sizes
-        Number of bytes of each file, by its index; empty files are in no group.
+        Number of bytes of each file, by its index; empty files belong to no group.
     most_bytes
-        Bytes of a group.
+        Maximum number of bytes of a group.
     """
     group: list[Piece] = []
     room = most_bytes
@@ -55,30 +55,30 @@ def pieces(sizes: Mapping[int, int], most_bytes: int) -> Iterator[list[Piece]]:
 
 
 class Departure:
-    """Checkpoints that are read, to be written elsewhere. What is read stays as it is until :meth:`close`.
+    """Checkpoints that are read so that they can be written elsewhere. They are kept unchanged until :meth:`close`.
 
     Parameters
     ----------
     checkpoints
         The checkpoint folder.
     aside
-        A folder that does not exist, on the same disk: generations get second names there, so that they can be
-        removed meanwhile.
+        A folder that does not exist yet, on the same disk. The files of generations get second hard links there, so
+        that the generations can be removed meanwhile.
     known
-        Identities of generations that are there already.
+        Identities of generations that already exist at the destination.
     with_live
-        Whether the checkpoint folder itself is to be read, to which nobody writes. Otherwise a trial that begins from
+        Whether to read the checkpoint folder itself, to which no process writes. Otherwise, a trial that begins from
         the copy begins from the newest generation.
 
     Attributes
     ----------
     bill
-        Description of all that is there.
+        Description of all checkpoints.
 
     Raises
     ------
     OSError
-        Something was changed meanwhile, or cannot be read.
+        A file was changed meanwhile, or cannot be read.
     """
 
     def __init__(self, checkpoints: Path, aside: Path, known: Sequence[str], with_live: bool) -> None:
@@ -93,7 +93,7 @@ class Departure:
             sound = [found for found in store.generations() if store.is_sound(found)]
             generations = [self._generation(store, found, identity(found) in known) for found in sound]
             live, newest = read_tree(checkpoints) if with_live else {}, sound[-1] if sound else None
-            # A copy of what was taken while the trial trained has generations only.
+            # The copy of a trial that is training has only generations.
             is_newest = with_live and newest is not None and live in ({}, newest.live)
             self.bill: Bill = {
                 "folder": os.path.abspath(checkpoints),
@@ -141,7 +141,7 @@ class Departure:
         Raises
         ------
         OSError
-            A file was changed since, or is gone.
+            A file was changed meanwhile, or is gone.
         """
         parts = []
         for index, offset, length in wanted:
@@ -155,7 +155,7 @@ class Departure:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Gives back what was held."""
+        """Removes the second hard links."""
         shutil.rmtree(self._aside, ignore_errors=True)
 
 
@@ -165,23 +165,23 @@ class Arrival:
     Parameters
     ----------
     checkpoints
-        The checkpoint folder here, to which nobody else writes.
+        The checkpoint folder here, to which no other process writes.
     aside
-        A folder on the same disk that does not exist.
+        A folder on the same disk that does not exist yet.
     bill
-        What is to come.
+        Description of the checkpoints that will come.
 
     Attributes
     ----------
     needed
-        Bytes of each file that has to be sent, by its index in the bill; others are here already.
+        Size of each file that has to be sent (bytes), by its index in the bill; the other files are already here.
 
     Raises
     ------
     OSError
-        There is no room.
+        The disk has no room.
     ValueError
-        The bill makes no sense.
+        The bill is not well formed.
     """
 
     def __init__(self, checkpoints: Path, aside: Path, bill: Bill) -> None:
@@ -205,7 +205,7 @@ class Arrival:
         return os.path.join(self._files, str(index))
 
     def _reuse(self) -> set[int]:
-        """Takes files that are here already: of the same path, size and time."""
+        """Takes files that are already here: those with the same path, size and time."""
         reused: set[int] = set()
         of_live = {entry[1] for entry in (self._bill.live or {}).values() if entry[0] == FILE}
         for coming in self._bill.generations:
@@ -236,33 +236,33 @@ class Arrival:
         Raises
         ------
         OSError
-            There is no room.
+            The disk has no room.
         ValueError
-            They are not those of the bill.
+            The pieces are not those of the bill.
         """
         position = 0
         for index, offset, length in written:
             if index not in self.needed or offset < 0 or length < 0 or offset + length > self.needed[index]:
-                raise ValueError(f"a piece must be one of the bill, but is {(index, offset, length)}")
+                raise ValueError(f"a piece must be one of the bill, but got {(index, offset, length)}")
             with open(self._place(index), "r+b") as file:
                 file.seek(offset)
                 file.write(data[position : position + length])
             position += length
         if position != len(data):
-            raise ValueError(f"{position} bytes must come, but {len(data)} have")
+            raise ValueError(f"the pieces must have {position} bytes, but got {len(data)}")
 
     def commit(self) -> int | None:
-        """Puts everything in place; returns the number of the newest generation, if there is one.
+        """Puts everything in place. Returns the number of the newest generation, if there is one.
 
         Raises
         ------
         OSError
-            There is no room, or something is missing.
+            The disk has no room, or something is missing.
         """
         bill, store = self._bill, self._store
         for index, (size, mtime_ns, mode) in enumerate(bill.files):
             if os.path.getsize(self._place(index)) != size:
-                raise OSError(f"{size} bytes of a file must have come, but {os.path.getsize(self._place(index))} have")
+                raise OSError(f"a file must have {size} bytes, but {os.path.getsize(self._place(index))} were sent")
             if index in self.needed:
                 os.chmod(self._place(index), mode | 0o600)
                 os.utime(self._place(index), ns=(mtime_ns, mtime_ns))
@@ -289,7 +289,7 @@ class Arrival:
         if bill.live_is is not None:
             newest = self._store.read(bill.live_is)
             if newest is None:
-                raise OSError(f"generation {bill.live_is} is not there")
+                raise OSError(f"generation {bill.live_is} does not exist")
             if newest.live != read_tree(place):
                 self._store.restore(newest)
             return
@@ -308,12 +308,12 @@ class Arrival:
             place = os.path.join(target, path)
             if kind == FOLDER:
                 os.mkdir(place)
-            elif kind == LINK:  # one that leads into the folder by its whole path does so here
+            elif kind == LINK:  # an absolute link into the old folder must point into the new folder
                 inside = what[0] == self._bill.folder or what[0].startswith(f"{self._bill.folder}/")
                 os.symlink(here + what[0][len(self._bill.folder) :] if inside else what[0], place)
             else:
                 link_file(self._place(what[0]), place)
 
     def close(self) -> None:
-        """Removes what was not put in place."""
+        """Removes everything that was not put in place."""
         shutil.rmtree(self._aside, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Removes the checkpoints of trials that have ended, so that an experiment of hundreds of trials keeps only a few.
 
-The scheduler decides what may be removed, if it can (:class:`~syne_hypersched.contract.RemovingScheduler`), else
-:class:`StoppedTrials` does.
+The scheduler decides what may be removed, if it can (:class:`~syne_hypersched.contract.RemovingScheduler`). Otherwise
+:class:`StoppedTrials` decides.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 class StoppedTrials:
-    """Decides which checkpoints of stopped trials may be removed, for a scheduler that does not decide it.
+    """Decides which checkpoints of stopped trials may be removed, if the scheduler does not decide.
 
-    Syne Tune removes a checkpoint when its trial is stopped. That is too early for population-based training: when it
-    stops a weak trial, it chooses the trial from whose checkpoint the next one starts, and that trial may be stopped
-    before the next one starts. Such a choice is made only when a trial stops running, and each start carries out one
-    choice. So no choice is pending once every trial that has stopped running has been replaced.
+    Syne Tune removes a checkpoint when its trial is stopped. That is too early for population-based training. When the
+    scheduler stops a weak trial, it chooses another trial, from whose checkpoint the next trial starts. The chosen
+    trial may be stopped before the next one starts. Such a choice is made only when a trial stops running, and each
+    start uses one choice. So no choice is pending when every trial that has stopped running has been replaced.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class StoppedTrials:
         self._stopped: dict[int, None] = {}
 
     def leave(self, trial_id: int, stopped: bool) -> None:
-        """A trial no longer runs: it was stopped for good (``stopped``), has ended by itself, or is paused."""
+        """Notes that a trial no longer runs: it was stopped for good (``stopped``), has ended, or is paused."""
         if trial_id in self._running:
             self._running.discard(trial_id)
             self._num_vacant += 1
@@ -46,7 +46,7 @@ class StoppedTrials:
             self._stopped[trial_id] = None
 
     def start(self, trial_id: int) -> tuple[int, ...]:
-        """A trial is started or resumed; returns the stopped trials whose checkpoints may be removed now."""
+        """Notes a start or resume. Returns the stopped trials whose checkpoints may be removed now."""
         self._running.add(trial_id)
         self._stopped.pop(trial_id, None)
         self._num_vacant = max(0, self._num_vacant - 1)
@@ -55,27 +55,28 @@ class StoppedTrials:
         return self.release()
 
     def release(self) -> tuple[int, ...]:
-        """Returns all stopped trials: the disk is full, so their checkpoints go even if a trial may need them."""
+        """Returns all stopped trials. The disk is full, so their checkpoints are removed even if they may be needed."""
         removable, self._stopped = tuple(self._stopped), {}
         return removable
 
 
 class CheckpointRemover:
-    """Removes folders of checkpoints in a thread of its own, since a large one takes long.
+    """Removes folders of checkpoints in its own thread, since removing a large one takes long.
 
-    An error is one warning, and the tuning goes on.
+    The first error is logged as a warning, and the tuning goes on.
 
     Parameters
     ----------
     automatic
-        Whether the checkpoints of stopped trials are removed without a :meth:`request`, as decided by
-        :class:`StoppedTrials`.
+        Whether the checkpoints of stopped trials are removed without a :meth:`request`, when :class:`StoppedTrials`
+        allows it.
     folder_of
         The folder of a trial's checkpoints.
     is_needed
-        Returns whether the folder of a trial must stay for now, because it is being written or copied.
+        Returns whether the folder of a trial must stay for now, because a process writes or copies it.
     may_trim
-        Returns whether the generations of a trial can go: nobody writes to its folder, and all its reports were read.
+        Returns whether the generations of a trial may be removed: no process writes to its folder, and all its reports
+        were read.
     before
         Called in the thread before anything is removed. It waits for copies in progress.
     on_removed
@@ -98,8 +99,8 @@ class CheckpointRemover:
         self._may_trim = may_trim
         self._before = before
         self._on_removed = on_removed
-        #: Trials whose checkpoints are to be removed as soon as they are not needed (:meth:`remove` checks this), and
-        #: trials whose generations alone are to be removed.
+        #: Trials whose checkpoints are removed as soon as they are not needed (:meth:`remove` checks it), and trials of
+        #: which only the generations are removed.
         self._requested: dict[int, None] = {}
         self._untrimmed: dict[int, None] = {}
         self._has_warned = False
@@ -113,15 +114,15 @@ class CheckpointRemover:
         self._thread: threading.Thread | None = None
 
     def leave(self, trial_id: int, stopped: bool = False) -> None:
-        """A trial no longer runs, because it was stopped for good or for another reason.
+        """Notes that a trial no longer runs, because it was stopped for good or for another reason.
 
-        Its checkpoint folder is whole and stays; its generations are no longer needed.
+        Its checkpoint folder is whole and stays. Its generations are no longer needed.
         """
         self._untrimmed[trial_id] = None
         self._stopped.leave(trial_id, stopped and self._automatic)
 
     def start(self, trial_id: int) -> None:
-        """A trial is started or resumed: those of its checkpoints that still exist stay."""
+        """Notes a start or resume of a trial: its remaining checkpoints stay."""
         self._requested.pop(trial_id, None)
         self._untrimmed.pop(trial_id, None)
         with self._condition:
@@ -130,18 +131,18 @@ class CheckpointRemover:
             self.request(removable)
 
     def request(self, trial_id: int) -> None:
-        """Requests the removal of a trial's checkpoints by a later call of :meth:`remove`."""
+        """Requests that a later call of :meth:`remove` removes a trial's checkpoints."""
         self._requested[trial_id] = None
 
     def make_room(self) -> None:
-        """Removes everything that may be removed at all, because the disk is full; returns at once."""
+        """Removes everything that may be removed, because the disk is full; returns at once."""
         for removable in self._stopped.release():
             self.request(removable)
         self.remove()
 
     def remove(self) -> None:
         """Starts to remove everything that is requested and not needed; returns at once."""
-        # The folder is looked up now: paths change when another experiment begins.
+        # Look up the folder now, since paths change when another experiment begins.
         ready: dict[int, tuple[Path, bool]] = {}
         for trial_id in [trial_id for trial_id in self._untrimmed if self._may_trim(trial_id)]:
             del self._untrimmed[trial_id]
@@ -153,7 +154,7 @@ class CheckpointRemover:
             return
         with self._condition:
             for trial_id, (folder, is_whole) in ready.items():
-                if is_whole or trial_id not in self._queue:  # which may be to remove it
+                if is_whole or trial_id not in self._queue:  # the queue may already hold the removal of the folder
                     self._queue[trial_id] = (folder, is_whole)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="syne-hypersched-removal", daemon=True)
@@ -166,10 +167,10 @@ class CheckpointRemover:
             self._condition.wait_for(lambda: not self._queue and not self._is_busy)
 
     def finish(self, trial_ids: Sequence[int], experiment: Path) -> None:
-        """Removes what is requested at the end of a tuning; returns when it is gone.
+        """Removes, at the end of a tuning, everything that is requested; returns when it is removed.
 
         If ``automatic``, the checkpoints of all trials are removed, as in Syne Tune. If the experiment may be resumed,
-        those that a resume may need stay.
+        the checkpoints that a resume may need stay.
 
         Parameters
         ----------
@@ -198,7 +199,7 @@ class CheckpointRemover:
                     self._remove(trial_id, folder)
                 elif trial_id is not None:
                     trim_generations(folder)
-            except Exception as error:  # whatever it is, such as a folder that cannot be read, the end must not wait
+            except Exception as error:  # any error, such as an unreadable folder, must not block the end
                 self._warn(folder, error)
             with self._condition:
                 self._is_busy = False
@@ -212,7 +213,7 @@ class CheckpointRemover:
     def _warn(self, folder: Path, error: Exception) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("Checkpoints that nobody needs stay, because %s cannot be removed: %s", folder, error)
+            logger.warning("Unneeded checkpoints remain, because %s cannot be removed: %s", folder, error)
 
     def __getstate__(self) -> dict[str, Any]:
         of_this_process = ("_condition", "_queue", "_is_busy", "_thread")
@@ -227,21 +228,21 @@ class CheckpointRemover:
 
 
 def remove_checkpoints(folder: Path) -> int | None:
-    """Removes a folder of checkpoints with its generations, and what was set aside because it may be torn.
+    """Removes a checkpoint folder with its generations, and a checkpoint that was moved aside because it may be torn.
 
     Other processes see each folder vanish in one step.
 
-    Symbolic links are not followed: only the link itself is removed, in the folder or in its place.
+    Symbolic links are not followed. If an entry or the folder itself is a link, only the link is removed.
 
     Returns
     -------
     int or None
-        Bytes of the files that are gone, None if there was nothing to remove.
+        Number of bytes freed; None if there was nothing to remove.
 
     Raises
     ------
     OSError
-        Something cannot be removed, or the trial's folder is a symbolic link.
+        A file cannot be removed, or the trial's folder is a symbolic link.
     """
     generations = GenerationStore(folder).folder
     # A process that was killed during a removal may have left a renamed folder.
@@ -265,7 +266,7 @@ def remove_checkpoints(folder: Path) -> int | None:
 
 
 def _size(folders: Sequence[Path]) -> int:
-    """Bytes of the files below some folders that have no other name elsewhere."""
+    """Bytes of the files below some folders that have no other hard link elsewhere."""
     sizes: dict[int, int] = {}
     names_left: dict[int, int] = {}
     for folder in folders:
@@ -279,7 +280,7 @@ def _size(folders: Sequence[Path]) -> int:
 
 
 def trim_generations(folder: Path) -> None:
-    """Removes generations of a trial that no longer runs: all but the newest, and this one if the folder is whole."""
+    """Removes generations of a trial that no longer runs. Keeps the newest one, unless the folder is whole."""
     store = GenerationStore(folder)
     live, newest = read_tree(folder), store.newest()
     is_whole = store.notes().is_whole_in(live) or (newest is not None and newest.live == live)

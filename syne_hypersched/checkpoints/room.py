@@ -15,7 +15,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Errors that a user can resolve while trials wait: the disk or a quota is full, or the disk is mounted read-only."""
 
 UNWRITABLE = NO_ROOM | {errno.EPERM, errno.EACCES}
-"""The same for a folder that the tuner itself has written to before: a user may also have locked it."""
+"""The same for a folder to which the tuner has written before: a user may also have write-protected it."""
 
 
 def free_mb(folder: Path) -> float:
@@ -32,23 +32,23 @@ def free_mb(folder: Path) -> float:
 
 
 class CheckpointRoom:
-    """Holds launches back while the folder of checkpoints is full, and says so once each time.
+    """Delays launches while the disk of the checkpoints is full, and warns once each time.
 
-    Training is lost if its checkpoints cannot be written, and the tuner needs the remaining room for its results.
+    Training is lost if its checkpoints cannot be written. Besides, the tuner needs the remaining space for its results.
 
     Parameters
     ----------
     min_free_mb
-        Megabytes that a launch needs.
+        Free megabytes that a launch needs.
     on_missing
-        Called each time the disk becomes full, with the trial and the free megabytes. It removes what it can.
+        Called each time the disk becomes full, with the trial and the free megabytes. It frees space if it can.
 
     Attributes
     ----------
     folder
         Where trials write their checkpoints.
     is_missing
-        Whether there was too little room at the last request for a launch.
+        Whether there was too little space at the last request for a launch.
     """
 
     def __init__(self, min_free_mb: float, on_missing: Callable[[int, float], None]) -> None:
@@ -58,21 +58,21 @@ class CheckpointRoom:
         self._on_missing = on_missing
 
     def admits(self, trial_id: int, write_config: Callable[[], None]) -> bool:
-        """Whether a trial may be launched now. If so, its configuration is in its folder.
+        """Whether a trial may be launched now. If so, its configuration has been written to its folder.
 
         Parameters
         ----------
         trial_id
             The trial.
         write_config
-            Writes the trial's configuration, unless it is already there.
+            Writes the trial's configuration, unless it already exists.
         """
         free = free_mb(self.folder)
         lack = self._find_lack(free, write_config)
         was_missing, self.is_missing = self.is_missing, bool(lack)
         if self.is_missing and not was_missing:
             logger.warning(
-                "%s: trials wait until there is room. Nothing is lost; they go on when files are removed.", lack
+                "%s: trials wait until there is room. No work is lost; they continue when files are removed.", lack
             )
             self._on_missing(trial_id, free)
         return not self.is_missing

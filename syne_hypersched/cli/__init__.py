@@ -1,6 +1,6 @@
-"""The command ``hypersched``: tunes, looks at experiments, continues them, and compares schedulers.
+"""The command ``hypersched``: tunes, shows and continues experiments, and compares schedulers.
 
-A command imports its libraries when it is called, so that ``hypersched --help`` imports neither Syne Tune nor NumPy. To
+A command imports its libraries only when it is called. So ``hypersched --help`` imports neither Syne Tune nor NumPy. To
 add a command, write a function in a new module of this package, and register it in ``_app.py``.
 """
 

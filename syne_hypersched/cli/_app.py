@@ -1,4 +1,4 @@
-"""The command ``hypersched`` and its commands."""
+"""The command ``hypersched`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from syne_hypersched.cli import (
     _watch,
 )
 
-#: How arguments are given to the script, by command.
+#: How arguments are passed to the script, by command.
 _WAYS_TO_THE_SCRIPT = {
     "check": "Options of the script follow the script: hypersched check {script} --lr 0.1",
-    "tune": "What the script is given is in the space, also a constant: --space lr=0.1 (docs/scripts.md)",
+    "tune": "Arguments of the script are given in the space, even constants: --space lr=0.1 (docs/scripts.md)",
 }
-#: How alike an unknown option must be to a known one to be taken for it: from 0 to 1.
+#: Minimum similarity (0 to 1) at which a known option is suggested instead of an unknown one.
 _ALIKE = 0.66
 
 EXIT_USAGE = 2
@@ -72,7 +72,7 @@ app = App(
     help_format="plaintext",
     version=__version__,
     help_epilogue=EPILOGUE,
-    # A flag has one spelling, without --no-FLAG and --empty-LIST. If an option is given twice, the last value counts.
+    # A flag has only one spelling, without --no-FLAG and --empty-LIST. If an option is repeated, the last value counts.
     default_parameter=Parameter(negative=(), allow_repeating=True),
 )
 _COMMANDS: dict[Callable[..., int], str] = {
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code of the command; 2 if there is no such command or its arguments are invalid.
+        Exit code of the command; 2 if the command does not exist or its arguments are invalid.
     """
     tokens = _join_negative(_report.spell_out(sys.argv[1:] if arguments is None else arguments))
     if tokens[:1] == ["check"] and (fault := _check.misspelt(tokens[1:], _options_of("check"))):
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in _COMMANDS:
         return int(command(*bound.args, **bound.kwargs))
     try:
-        command(*bound.args, **bound.kwargs)  # prints a help, or the version
+        command(*bound.args, **bound.kwargs)  # prints help or the version
     except SystemExit:
         # Rich ends the process if its output is no longer read.
         raise BrokenPipeError from None
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options_of(command: str) -> set[str]:
-    """The options of a command as they are typed."""
+    """The options of a command, as users type them."""
     options = {name for argument in app[command].assemble_argument_collection() for name in argument.names}
     return options | {"--help", "--version"}
 
@@ -155,7 +155,7 @@ def _why(error: CycloptsError, tokens: Sequence[str]) -> str:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The entry point: :func:`main`, without a traceback if its output is no longer read or it is interrupted.
+    """The entry point: calls :func:`main`. Prints no traceback if the output is no longer read, or after Ctrl-C.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _join_negative(tokens: Sequence[str]) -> list[str]:
     """The tokens with ``--deadline -5s`` as ``--deadline=-5s``.
 
-    Otherwise the value would be taken for an option, and the message would not say which value is wrong and why.
+    Otherwise the value would look like an option, and the message would not tell which value is wrong and why.
     """
     joined: list[str] = []
     for position, token in enumerate(tokens):

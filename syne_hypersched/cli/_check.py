@@ -15,14 +15,14 @@ Examples:
   hypersched check train.py --json -- --metric accuracy
   hypersched check train.py --output_dir {st_checkpoint_dir} --epochs 5
 
-Options after the script that are not listed here are the script's, and so is
-everything after a --. Choose them so that an epoch takes seconds.
+Options after the script that are not listed here are passed to the script. So
+is everything after a --. Choose options with which an epoch takes seconds.
 
-Exit codes: 0 if no property has failed; 1 if one has; 2 if the arguments make
-no sense, or the devices are taken.
+Exit codes: 0 if no property has failed; 1 if one has failed; 2 if an argument
+is invalid, or the devices are in use.
 """
 
-#: How alike an option of the script must be to one of the command, to be taken for a misspelt one: from 0 to 1.
+#: Minimum similarity (0 to 1) at which an option of the script counts as a misspelt option of the command.
 _NEARLY = 0.87
 
 
@@ -43,9 +43,9 @@ def check(
     keep: Path | None = None,
     json: Annotated[bool, Parameter(show_default=False)] = False,
 ) -> int:
-    """Check a training script before GPU hours are spent: end it at bad moments, and look whether work is lost.
+    """Check a training script before you spend GPU hours: end it at bad moments, and see whether work is lost.
 
-    It is launched some six times, each time for a few epochs.
+    The script is launched about six times, each time for a few epochs.
 
     Parameters
     ----------
@@ -54,27 +54,27 @@ def check(
     options
         Options of the script. --st_checkpoint_dir FOLDER is added.
     num_devices
-        Devices for the relaunch on several devices.
+        Number of devices for the relaunch on several devices.
     device_type
-        GPUs, CPU slots, or GPUs if there are any.
+        GPUs, CPU slots, or (auto) GPUs if there are any.
     processes
-        Whether each device has a process of its own, or one process sees all devices.
+        Whether each device has its own process, or one process uses all devices.
     binary
-        Program that runs the script, if not this Python.
+        Program that runs the script (default: this Python).
     metric
-        Entry of the reports that is the metric; by default found by its name.
+        Name of the metric in the reports (default: found by its name).
     resource
-        Entry of the reports that counts the epochs; by default found by its values.
+        Name of the entry that counts the epochs (default: found by its values).
     grace_s
         Seconds from SIGTERM to SIGKILL.
     num_reports
-        Reports after which a launch is ended.
+        Number of reports after which a launch is ended.
     tolerance
         How far a learning curve may be from the undisturbed one, as a share of its range.
     timeout_s
         Seconds that a launch may take until its next report.
     keep
-        New folder for logs and checkpoints; by default they are kept only if something fails.
+        New folder for logs and checkpoints (default: they are kept only if something fails).
     json
         Print JSON.
     """
@@ -88,12 +88,12 @@ def check(
 
 
 def misspelt(tokens: Sequence[str], known: Collection[str]) -> str:
-    """A message about an option that is nearly one of the command, and would be given to the script; else empty.
+    """A message if an option of the script is probably a misspelt option of the command; otherwise empty.
 
     Parameters
     ----------
     tokens
-        What follows ``hypersched check``.
+        The arguments after ``hypersched check``.
     known
         The options of the command.
 

@@ -36,7 +36,7 @@ Examples:
     hypersched compare --table curves.csv --metric val_loss --mode min \\
         --elapsed-attr seconds
 
-  The same where a column has the seconds of each epoch:
+  The same if a column has the seconds of each epoch:
     hypersched compare --table curves.csv --metric val_loss --mode min \\
         --epoch-time-attr seconds
 
@@ -50,8 +50,8 @@ Examples:
 --list shows every scheduler, benchmark, training script, scaling table and
 preset by name.
 
-Exit codes: 0; 1 if a run has failed; 2 if the arguments are invalid; 130 if it
-was interrupted.
+Exit codes: 0; 1 if a run has failed; 2 if the arguments are invalid; 130 if
+interrupted.
 """
 
 _EXECUTION = Group("Execution and output", sort_key=5)
@@ -67,7 +67,7 @@ def compare(
     """Compare schedulers under a deadline, with N devices and T seconds, and show how certain the differences are.
 
     Runs every scheduler with every seed, on a table of learning curves in virtual
-    time or on a real training script on this machine, and ends with tables, a
+    time or with a real training script on this machine. It ends with tables, a
     picture and files for further analysis. Finished runs in the output folder are
     not repeated: you can interrupt it at any time, and continue with the same
     command.
@@ -103,14 +103,14 @@ def compare(
                 print(f"{why_not_default}: the new results are in {output}", file=sys.stderr)
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
-        raise  # the output is no longer read, as by `head`, which is no error
+        raise  # the output is no longer read, for example by `head`; this is not an error
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"hypersched compare: error: {_as_options(error)}", file=sys.stderr)
         return 2
 
 
 def _as_options(error: BaseException) -> str:
-    """What an error says, with the options of the command line instead of arguments in Python."""
+    """The text of an error, with options of the command line in place of Python arguments."""
     text = error_text(error, max_num_trials="--max-trials", path="the table")
     return re.sub(r"epoch_time_attr='([^']*)'", r"--epoch-time-attr \1", text)
 
@@ -161,20 +161,20 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
 
 
 def _describe_duration(study: Study, output: Path) -> str:
-    """How long real training will take: each run lasts until its deadline, one after the other."""
+    """How long real training will take: runs are executed one after another, each until its deadline."""
     from syne_hypersched.comparison.runner import check_study
     from syne_hypersched.comparison.runs import plan
     from syne_hypersched.comparison.storage import StudyFolder
 
-    check_study(study)  # before anything is said of it
+    check_study(study)  # before anything is printed about it
     folder, runs = StudyFolder(output), plan(study)
     is_ours = folder.objection(study) is None
     pending = [run for run in runs if not is_ours or folder.load(run) is None]
     total_s = sum(run.deadlines[-1].in_seconds(None) for run in pending)
     done = f" ({len(runs) - len(pending)} have finished before)" if len(pending) < len(runs) else ""
     return (
-        f"real training on this machine: {counted(len(pending), 'run')}{done}, one after the other, each until its "
-        f"deadline: {_in_words(total_s)} in all. --deadline and --seeds change that"
+        f"real training on this machine: {counted(len(pending), 'run')}{done}, one after another, each until its "
+        f"deadline: {_in_words(total_s)} in total. To change this, use --deadline and --seeds"
     )
 
 
@@ -186,21 +186,21 @@ def _in_words(seconds: float) -> str:
 
 
 def _describe_table(study: Study) -> None:
-    """Prints the space that is searched, and warns of a column that is an id."""
+    """Prints the search space, and warns about a column that looks like an id."""
     from syne_hypersched.blackboxes import id_columns
     from syne_hypersched.comparison.benchmarks import TABLE, load_benchmark
 
     table = load_benchmark(TABLE, study.table).table
     columns = max(map(width, map(shown, table.configuration_space)))
     levels = f"{len(table.levels)} levels of {shown(table.time_attr)}"
-    print(f"{len(table)} configurations, {levels}; the space that is searched:")
+    print(f"{len(table)} configurations, {levels}; the search space:")
     for name, domain in table.configuration_space.items():
         print(f"  {left(shown(name), columns)}  {shown(domain)}")
     for name in id_columns(table.configurations):
         others = ",".join(other for other in table.configuration_space if other != name) or "..."
         print(
             f"hypersched compare: warning: the column {name!r} has a different value in each of the {len(table)} "
-            "configurations, like an id. It is searched as a hyperparameter, which misleads a searcher that learns. "
+            "configurations, like an id. It is searched as a hyperparameter, which misleads a model-based searcher. "
             f"Name the hyperparameters: --configuration {others}",
             file=sys.stderr,
         )

@@ -31,7 +31,7 @@ def demo(
 ) -> int:
     """Tune a small neural network on handwritten digits, on the cores of this machine.
 
-    Needs nothing but the package: script and data are part of what is installed.
+    Needs only the package: the script and the data are installed with it.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def demo(
     devices
         A number of CPU slots, such as cpu:4 (default: one for each core, at least two).
     seed
-        Seed of everything random.
+        Seed of all random choices.
     copy
         Write the training script to this file, and do not run it.
     write_script

@@ -1,4 +1,4 @@
-"""Warns of a metric that is optimised in the direction that its name does not say."""
+"""Warns if a metric is optimised in a direction that contradicts its name."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from syne_hypersched._direction import doubt_of_direction, is_news
 
 
 def warn_of_direction(command: str, metric: str, do_minimize: bool, options: Mapping[bool, str]) -> None:
-    """Prints a warning, once, if a command optimises a metric in the direction that its name does not say.
+    """Prints a warning, once, if a command optimises a metric in a direction that contradicts its name.
 
     Parameters
     ----------
     command
         The command, as in ``"hypersched tune"``.
     metric, do_minimize
-        What it optimises, and whether it minimises it.
+        Name of the metric, and whether it is minimised.
     options
         The options by which the metric is minimised (True) and maximised (False).
     """
     doubt = doubt_of_direction(metric, do_minimize)
-    if doubt and is_news(metric, do_minimize):  # else the scheduler would say so in the words of a program
+    if doubt and is_news(metric, do_minimize):  # otherwise the scheduler would warn, with Python arguments
         given, other = options[do_minimize], options[not do_minimize]
         print(f"{command}: warning: {doubt} ({given}). If that is so, give {other}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ Exit codes: 0, or 2 if the run cannot be read or has no such trial.
 
 
 def explain(run: str, /, *, trial: int | None = None, num_decisions: int = 20, time_attr: str | None = None) -> int:
-    """Say why trials were paused, stopped and resized, and why admission was closed.
+    """Explain why trials were paused, stopped and resized, and why admission was closed.
 
     The run may be finished, interrupted or still running.
 
@@ -21,11 +21,11 @@ def explain(run: str, /, *, trial: int | None = None, num_decisions: int = 20, t
     run
         Name or folder of the experiment.
     trial
-        Tell the story of this trial alone: launches, decisions, failures.
+        Show the history of this trial only: launches, decisions, failures.
     num_decisions
-        Most decisions, the last ones.
+        Maximum number of decisions (the last ones).
     time_attr
-        Name of the resource level in the results, by default the scheduler's.
+        Name of the resource level in the results (default: that of the scheduler).
     """
     from syne_hypersched.experiments.explain import print_explanation
 

@@ -15,7 +15,7 @@ Examples:
   hypersched export NAME --optuna study.log     # then: optuna-dashboard study.log
   hypersched export NAME --tensorboard logs     # then: tensorboard --logdir logs
 
-Exit codes: 0; 2 if the run cannot be read, something cannot be written, or a
+Exit codes: 0; 2 if the run cannot be read, the output cannot be written, or a
 library is missing.
 """
 
@@ -29,7 +29,7 @@ def export(
     tensorboard: Path | None = None,
     time_attr: str | None = None,
 ) -> int:
-    """Write a run for other tools: tables, a study of Optuna, scalars of TensorBoard.
+    """Write a run for other tools: CSV tables, an Optuna study, TensorBoard scalars.
 
     At least one of --csv, --optuna and --tensorboard is needed.
 
@@ -40,11 +40,11 @@ def export(
     csv
         Folder for three tables: trials, reports and events.
     optuna
-        Address of a storage of Optuna, such as sqlite:///study.db, or a file that ends in .log.
+        Address of an Optuna storage, such as sqlite:///study.db, or a file that ends in .log.
     tensorboard
-        Folder for the files of TensorBoard.
+        Folder for the TensorBoard files.
     time_attr
-        Name of the resource level in the results, by default the scheduler's.
+        Name of the resource level in the results (default: that of the scheduler).
     """
     if csv is None and optuna is None and tensorboard is None:
         message = "hypersched: export needs --csv FOLDER, --optuna STORAGE or --tensorboard FOLDER"

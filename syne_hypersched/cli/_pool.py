@@ -4,32 +4,32 @@ from __future__ import annotations
 
 EPILOGUE = """\
 Examples:
-  hypersched pool NAME                     which devices it has
+  hypersched pool NAME                     show its devices
   hypersched pool NAME --devices 2         give back all but two
   hypersched pool NAME --devices 8         take them again
   hypersched pool NAME --names 0 --names 1 use these two
 
-Exit codes: 0; 1 if the run does not answer, or refuses; 2 if there is no such
-run, or arguments are wrong.
+Exit codes: 0; 1 if the run does not answer, or refuses; 2 if the run does not
+exist, or an argument is invalid.
 """
 
 
 def pool(run: str, /, *, devices: int | None = None, names: list[str] | None = None, timeout: float = 60.0) -> int:
-    """Give devices of a running experiment back, or let it have them again.
+    """Give back devices of a running experiment, or let it use them again.
 
-    Trials on devices that go are asked to save and exit. They continue on
-    the others or wait. Returns when the devices are free.
+    Trials on the devices that are given back are asked to save and exit. They
+    continue on other devices or wait. Returns when the devices are free.
 
     Parameters
     ----------
     run
         Name or folder of the experiment.
     devices
-        Number of devices that it may use from now on; 0 lets all trials wait.
+        Number of devices that the experiment may use from now on; with 0, all trials wait.
     names
-        Names of these devices, instead of their number.
+        Names of the devices that it may use, in place of their number.
     timeout
-        Most seconds to wait.
+        Maximum number of seconds to wait.
     """
     import sys
 

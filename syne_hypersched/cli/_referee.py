@@ -19,14 +19,14 @@ Examples:
   Is hypersched better than each of the others of a comparison?
     hypersched referee comparison-results/NAME --candidate hypersched
 
-  Two groups of tables, and the strongest rival at each deadline alone:
+  Two groups of tables; show only the strongest rival at each deadline:
     hypersched referee results.csv --candidate hypersched+joint \\
         --group chosen=cnn-cifar10,digits --group unseen=spikenas-cifar10 \\
         --strongest
 
 Your own results: a CSV file with the columns benchmark, scheduler, seed and
-regret (any number of which less is better); deadline, num_devices, scaling and
-launch_cost are optional.
+regret (any number for which lower is better); deadline, num_devices, scaling
+and launch_cost are optional.
 
 Exit codes: 0; 2 if the arguments are invalid or a file cannot be read.
 """
@@ -45,9 +45,9 @@ def referee(
 ) -> int:
     """Judge whether a scheduler is ahead of others: paired tests over tables and seeds.
 
-    A verdict is "ahead", "behind", or "level" if the data do not tell. All verdicts
-    of a call hold together: the probability that any "ahead" or "behind" is wrong
-    is at most --level.
+    A verdict is "ahead", "behind", or "level" if the data do not show a difference.
+    The probability that any "ahead" or "behind" of a call is wrong is at most
+    --level.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def referee(
     rivals
         The schedulers to compare it with, separated by commas (default: all others).
     group
-        A group of tables, as NAME=TABLE,TABLE (default: all tables as one group). Give it several times for several
-        groups, for example for tables that a rule was chosen on and for those that it was not.
+        A group of tables, as NAME=TABLE,TABLE (default: all tables as one group). Repeat it for several groups, for
+        example for tables on which a rule was chosen and for other tables.
     strongest
         Print only the rival with the lowest mean regret at each deadline.
     level

@@ -16,7 +16,7 @@ from syne_hypersched._terminal_text import shown_lines
 from syne_hypersched._wording import counted
 
 MANY_REPORTS = 500_000
-"""Simulated reports from which on a replay says that it takes a while."""
+"""Number of simulated reports from which on a replay warns that it takes minutes."""
 
 if TYPE_CHECKING:
     from syne_hypersched.experiments import Run
@@ -45,18 +45,18 @@ def replay(
     table: Annotated[Path | None, Parameter(show_default=False)] = None,
     time_attr: str | None = None,
 ) -> int:
-    """Search a run's own learning curves again in virtual time, under other circumstances.
+    """Repeat the search on a run's own learning curves in virtual time, with other settings.
 
-    Says whether the same trial would have won under other schedulers, first
-    rungs, numbers of devices and deadlines, and what cannot be known: a trial
-    that was paused has no curve beyond that.
+    Shows whether the same trial would have won with other schedulers, first
+    rungs, numbers of devices and deadlines. It also shows what cannot be known:
+    the curve of a paused trial is unknown after the pause.
 
     Parameters
     ----------
     run
         Name or folder of the experiment.
     schedulers
-        Among hypersched, hypersched-published, asha, asha-promotion, pasha, to-the-end (default: all).
+        One or more of hypersched, hypersched-published, asha, asha-promotion, pasha, to-the-end (default: all).
     grace_periods
         Levels of the first rung (default: 1, 2, 4, ...).
     devices
@@ -64,11 +64,11 @@ def replay(
     deadlines
         Deadlines, such as 30m,4h (default: half and twice the time).
     num_devices
-        Devices that the run had, if its files do not say so.
+        Number of devices of the run, if its files do not tell it.
     table
-        Write the run's learning curves to this CSV file, too, as hypersched compare reads them.
+        Also write the run's learning curves to this CSV file, in the format of hypersched compare.
     time_attr
-        Name of the resource level in the results, by default the scheduler's.
+        Name of the resource level in the results (default: that of the scheduler).
     """
     from syne_hypersched.experiments import load_run
     from syne_hypersched.replay import default_scenarios, describe_replay, replay_scenarios, run_curves
@@ -129,7 +129,7 @@ def _positive(option: str, number: int | None) -> int | None:
 
 
 def _write_table(path: Path, run: Run, known: RunCurves) -> None:
-    """Writes the known curves with their configurations, a line for each trial and level."""
+    """Writes the known curves with their configurations: a line for each trial and level."""
     import pandas as pd
 
     configs = run.configs or {}
@@ -145,7 +145,7 @@ def _write_table(path: Path, run: Run, known: RunCurves) -> None:
         config = {name: value for name, value in configs.get(curve.trial_id, {}).items() if name in varying}
         key = tuple(sorted((name, str(value)) for name, value in config.items()))
         if key in seen:
-            continue  # a configuration that was tried twice has one curve in such a table
+            continue  # if a configuration was tried twice, the table has only one of its curves
         seen.add(key)
         elapsed_s = 0.0
         for level, value, seconds in zip(curve.levels, curve.values, curve.seconds, strict=True):

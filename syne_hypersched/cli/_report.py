@@ -31,7 +31,7 @@ def report(
     num_trials: int = 20,
     html_file: Path | None = None,
 ) -> int:
-    """Summarise a run: the best trials, the incumbent and its checkpoint, a picture.
+    """Summarise a run: the best trials, the incumbent and its checkpoint, and a picture.
 
     The run may be finished, interrupted or still running.
 
@@ -40,16 +40,16 @@ def report(
     run
         Name or folder of the experiment.
     file
-        With --html, the file to be written, by default run.html in the folder of the experiment.
+        With --html: the file to write (default: run.html in the folder of the experiment).
     html
-        Write a page with all charts and tables, as one file that needs nothing else, instead of the summary.
-        --html=FILE names its file.
+        Instead of the summary, write a page with all charts and tables, as one self-contained file. --html=FILE sets
+        its name.
     time_attr
-        Name of the resource level in the results, by default the scheduler's.
+        Name of the resource level in the results (default: that of the scheduler).
     figure
-        File of the picture, by default in the folder of the experiment.
+        File of the picture (default: in the folder of the experiment).
     num_trials
-        Largest number of trials in the table.
+        Maximum number of trials in the table.
     html_file
         The same as --html=FILE.
     """
@@ -67,10 +67,10 @@ def report(
 
 
 def spell_out(tokens: Sequence[str]) -> list[str]:
-    """The tokens of a command line, with ``--html=FILE`` of ``report`` as an option of its own.
+    """The tokens of a command line, with ``--html=FILE`` of ``report`` as a separate option.
 
-    ``--html`` is a flag, to which no value can be given. Were it an option that takes a value, ``report --html NAME``
-    would take the name of the run for the file.
+    ``--html`` is a flag and takes no value. If it were an option that takes a value, ``report --html NAME`` would take
+    the name of the run for the file.
     """
     if not tokens or tokens[0] != "report":
         return list(tokens)

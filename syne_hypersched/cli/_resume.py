@@ -12,7 +12,7 @@ Examples:
   hypersched resume NAME --time-passes running
 
 Exit codes: 0; 2 if the experiment cannot be resumed or ends with an error; 130
-if it is interrupted.
+if interrupted.
 """
 
 
@@ -23,7 +23,7 @@ def resume(
     time_passes: Literal["always", "running"] = "always",
     not_strict: Annotated[bool, Parameter(show_default=False)] = False,
 ) -> int:
-    """Continue an experiment whose tuner was killed, and wait until it is done.
+    """Continue an experiment whose tuner was killed, and wait until it has ended.
 
     The experiment must have been run with a Journal.
 
@@ -32,7 +32,7 @@ def resume(
     run
         Name or folder of the experiment.
     time_passes
-        Whether the time between death and resume counts for the deadline: always, or only while a tuner is running.
+        Whether the time from the death to the resume counts for the deadline: always, or only while a tuner is running.
     not_strict
         Continue even if the scheduler decides differently than before.
     """

@@ -1,4 +1,4 @@
-"""What a study compares, as typed on the command line."""
+"""The settings of a study, as options of the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOCAL = Group("Real training on this machine (--backend local)", sort_key=4)
 @Parameter(name="*", show_default=False)
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
-    """The study, as typed on the command line."""
+    """The settings of a study, as typed on the command line."""
 
     preset: Annotated[
         str,
@@ -81,7 +81,7 @@ class StudyOptions:
     ] = _ELAPSED
     epoch_time_attr: Annotated[
         str | None,
-        Parameter(group=_TABLE, help="Column of the seconds of each epoch, if there are no seconds so far."),
+        Parameter(group=_TABLE, help="Column of the seconds of each epoch, if no column has the seconds so far."),
     ] = None
     seed_attr: Annotated[
         str | None,
@@ -108,7 +108,7 @@ class StudyOptions:
         str | None,
         Parameter(
             group=_MACHINE,
-            help="One or several: seconds (1800, 30m, 2h), or median full runs on one device (default 0.5x,1x,2x).",
+            help="One or more: seconds (1800, 30m, 2h), or median full runs on one device (default 0.5x,1x,2x).",
         ),
     ] = None
     num_devices: Annotated[
@@ -130,7 +130,7 @@ class StudyOptions:
         Parameter(
             group=_MACHINE,
             help="Cost of each start, resume and resize: seconds, or a share of a median full run (default 1%). "
-            "5%/0.1%: launches cost 5%, and training stops for 0.1% at each resize, which is in place. 5%+2%: a start "
+            "5%/0.1%: launches cost 5%, and resizes are in place and stop the training for 0.1%. 5%+2%: a start "
             "costs 5%, each resume and resize 2%.",
         ),
     ] = None
@@ -140,7 +140,7 @@ class StudyOptions:
     ] = None
     max_trials: Annotated[
         int | None,
-        Parameter(group=_MACHINE, help="Largest number of trials: a run ends when one more would start."),
+        Parameter(group=_MACHINE, help="Maximum number of trials: a run ends when one more would start."),
     ] = None
 
     backend: Annotated[
@@ -248,7 +248,7 @@ def _table_file(options: StudyOptions, path: Path) -> TableFile:
 
 
 def _options_of_a_table(options: StudyOptions) -> list[str]:
-    """The options that were given and make sense with a table only."""
+    """The given options that are valid only with a table."""
     given = {
         "--metric": options.metric,
         "--mode": options.mode,

@@ -26,7 +26,7 @@ Examples:
     hypersched tune train.py --metric val_loss --min --resource epoch:27 \\
         --space space.toml --deadline 2h --cluster auto --checkpoints /shared
 
-  The same as a Python script, which is yours to change:
+  The same as a Python script, which you can change:
     hypersched tune train.py --metric val_loss --min --resource epoch:27 \\
         --space space.toml --deadline 30m --write-script launch.py
 
@@ -35,7 +35,7 @@ A space: NAME=DOMAIN (quote it for the shell), or a TOML file with such lines:
   dropout = "uniform(0, 0.5)"
   layers = "int(1, 8)"       # both bounds included; logint: logarithmic
   width = [8, 16]            # one of these; "ordinal(8, 16)": in this order
-  epochs = 81                # a constant, which the script is given
+  epochs = 81                # a constant, which the script gets
 
 The script gets --NAME VALUE for each, and --st_checkpoint_dir. It reports with
 syne_tune.Reporter, and continues from its checkpoint if there is one.
@@ -44,7 +44,7 @@ Exit codes: 0; 1 if too many trials have failed, or none has reported a finite
 metric; 2 if an argument is invalid; 130 if interrupted.
 """
 
-#: Options of the parameters of backends, schedulers and tuners whose names differ.
+#: Options of the command line for parameters of backends, schedulers and tuners that have other names.
 OPTIONS = {
     "script": "the script",
     "num_devices": "--devices",
@@ -101,13 +101,13 @@ def tune(
     inline
         Entries of the space, as NAME=DOMAIN; the same as after --space.
     metric
-        Entry of the script's reports that is optimised.
+        Name of the metric in the script's reports.
     maximize
         Maximise the metric.
     minimize
         Minimise the metric.
     resource
-        Entry of the reports that counts the training, and the level to which a trial trains, such as epoch:81.
+        Name of the entry that counts the training, and the level to which a trial is trained, such as epoch:81.
     space
         The search space: entries NAME=DOMAIN, TOML files, or both.
     arguments
@@ -115,34 +115,34 @@ def tune(
     deadline
         Time until everything has ended: 90s, 15m, 2h, 1h30m.
     devices
-        all, a number, cpu, gpu, cpu:4 or gpu:2. All: the GPUs that are visible, or else a slot for each core.
+        all, a number, cpu, gpu, cpu:4 or gpu:2. all: the visible GPUs or, without GPUs, a slot for each core.
     cluster
         Tune on the nodes of a Ray cluster: auto, or its address. --devices is then all, a number, gpu:8, or a resource
         of Ray such as slot:4 (docs/cluster.md).
     checkpoints
-        Folder for checkpoints that all nodes of the cluster share.
+        Folder for checkpoints that all nodes of the cluster can access.
     insecure
-        Use a cluster that other machines can reach and that asks for no token, on a network that is yours alone.
+        Allow a cluster that other machines can reach without a token. Use it only on a private network.
     processes
-        A process for each device of a trial, as under torchrun, or a single one that sees all of them.
+        One process for each device of a trial, as with torchrun, or a single process that uses all of them.
     scheduler
         hypersched, hypersched-published, asha, asha-promotion or pasha.
     searcher
         random_search, joint, kde, bore, cqr, botorch or regularized_evolution (default: that of the scheduler, which is
-        joint for hypersched where a hyperparameter has an order).
+        joint for hypersched if a hyperparameter has an order).
     grace_period
-        Level of the first rung, where trials are compared first (default: that of the scheduler).
+        Level of the first rung, where trials are first compared (default: that of the scheduler).
     reduction_factor
-        Share of trials that are promoted from a rung: one in this many (default: that of the scheduler).
+        One in this many trials is promoted from a rung (default: that of the scheduler).
     seed
-        Seed of everything random.
+        Seed of all random choices.
     max_failures
         Number of trials that may fail; one more ends the tuning.
     name
         Name of the experiment (default: that of the script and the date).
     resume
-        Name or folder of an experiment that is continued. Alone, as it was; with all other arguments, as they say:
-        the deadline may be later.
+        Name or folder of an experiment to continue. Without other arguments, it continues unchanged. With all other
+        arguments, these apply: for example, the deadline may be later.
     write_script
         Write the equivalent Python script to this file, and do not run it.
     """
@@ -232,7 +232,7 @@ def _devices(text: str, cluster: str | None) -> dict[str, Any]:
 
 
 def _as_options(error: BaseException) -> str:
-    """What an error says, with the options of the command line instead of arguments in Python."""
+    """The text of an error, with options of the command line in place of Python arguments."""
     text = error_text(error, **OPTIONS).replace("With strict=False", "With hypersched resume RUN --not-strict")
     return text.replace("insecure=True", "--insecure").replace('device_type="cpu"', "--devices cpu")
 
@@ -240,6 +240,6 @@ def _as_options(error: BaseException) -> str:
 def _only_resume(*others: object) -> None:
     if any(other for other in others):
         raise ValueError(
-            "--resume alone continues an experiment as it was; to change something, give the training script and all "
-            "other arguments, too"
+            "--resume alone continues an experiment unchanged; to change a setting, also give the training script and "
+            "all other arguments"
         )

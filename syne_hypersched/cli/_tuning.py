@@ -1,4 +1,4 @@
-"""What the commands ``tune`` and ``demo`` share: a tuning is announced, run and summarised, or written as a script."""
+"""The common part of the commands ``tune`` and ``demo``: runs a tuning with messages, or writes it as a script."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
     """Runs a tuning, and ends with a table, a picture and the path of ``best/``.
 
-    The tuning goes on if nobody reads the output any more.
+    The tuning continues if the reader of its output is gone.
 
     Returns
     -------
@@ -41,12 +41,12 @@ def _tune_and_report(job: TuneJob, resume: str | None) -> int:
 
 
 def write_script(job: TuneJob, path: Path) -> int:
-    """Writes the tuning as a Python script, and says how it is run.
+    """Writes the tuning as a Python script, and prints how to run it.
 
     Raises
     ------
     ValueError
-        There is such a file, or no such folder.
+        The file already exists, or its folder does not exist.
     """
     from syne_hypersched.tuning import script_of
 

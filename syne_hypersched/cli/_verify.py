@@ -15,17 +15,17 @@ of it, cannot be read.
 
 
 def verify(run: str, /, *, time_attr: str | None = None, step: float | Literal["none"] | None = None) -> int:
-    """Check the rules of a run: no device held twice, no report lost or doubled, and more.
+    """Check the rules of a run: no device is held twice, no report is lost or repeated, and more.
 
     Parameters
     ----------
     run
         Name or folder of the experiment.
     time_attr
-        Name of the resource level in the results, by default the scheduler's.
+        Name of the resource level in the results (default: that of the scheduler).
     step
-        Distance between the levels that the script reports. By default, or with none, they may lie anywhere: a level
-        is missing if a launch has reported it and the tuner has not received it.
+        Distance between the levels that the script reports. By default, or with none, it may vary. Then a level is
+        missing if a launch has reported it and the tuner has not received it.
     """
     from syne_hypersched.experiments.verify import print_verdict
 

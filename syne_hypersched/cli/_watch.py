@@ -13,7 +13,7 @@ Examples:
   ssh -L 8765:127.0.0.1:8765 HOST   # then open the address that watch prints
 
 Exit codes: 0; 2 if the run cannot be read, the port is in use, or a library is
-missing; 130 when it is ended by Ctrl-C.
+missing; 130 when Ctrl-C ends it.
 """
 
 
@@ -27,8 +27,8 @@ def watch(
 ) -> int:
     """Show a run in a browser, live: metric, devices, decisions with their reasons, failures.
 
-    The page is served on the loopback interface of this machine, at an address with a token. It reads the files of the
-    run and writes nothing. The run may be running, finished, killed or simulated. Ctrl-C ends it.
+    The page is served on the loopback interface of this machine, at an address with a token. It only reads the files of
+    the run. The run may be running, finished, killed or simulated. Ctrl-C ends the server.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def watch(
     open
         Open the page in the browser.
     port
-        Port, by default a free one.
+        Port (default: a free port).
     time_attr
-        Name of the resource level in the results, by default the scheduler's.
+        Name of the resource level in the results (default: that of the scheduler).
     """
     from syne_hypersched.experiments.page.watch import watch_run
 

@@ -1,4 +1,4 @@
-"""What is the same in schedulers that ask another package for configurations."""
+"""The common part of schedulers that ask another package for configurations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def translated(
     integer: Callable[[int, int, bool], Theirs],
     choice: Callable[[list[Any]], Theirs],
 ) -> Theirs:
-    """A domain in terms of another package. Ordered values are integers there, which count them.
+    """A domain in the terms of another package. Ordered values become integers there: the indices of the values.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def translated(
     Raises
     ------
     TypeError
-        The package knows no such domain.
+        The package does not support such a domain.
     """
     if isinstance(domain, Float):
         return real(domain.lower, domain.upper, is_log_space(domain))
@@ -57,29 +57,29 @@ def translated(
         return integer(0, len(ordered_values(domain)) - 1, False)
     if isinstance(domain, Categorical):
         return choice(domain.categories)
-    raise TypeError(f"config_space must have domains that {package} knows, but {name!r} is {domain!r}")
+    raise TypeError(f"config_space must have domains that {package} supports, but {name!r} is {domain!r}")
 
 
 def ordered_values(domain: FiniteRange | Ordinal) -> list[Any]:
-    """The values that :func:`translated` has counted."""
+    """The values whose indices :func:`translated` uses."""
     return list(domain.values if isinstance(domain, FiniteRange) else domain.categories)
 
 
 class AskedScheduler(TrialScheduler, Generic[Asked]):
-    """Knows which suggestion of the package has become which trial, and describes itself to Syne Tune.
+    """Keeps which suggestion of the package became which trial, and describes itself to Syne Tune.
 
     Parameters
     ----------
     config_space
         Configuration space.
     metric, time_attr
-        Entries of a report: what is optimised, and the resource level.
+        Names in a report: the metric that is optimised, and the resource level.
     max_t
         Maximum resource of a trial.
     do_minimize
         Whether ``metric`` is to be minimised.
     random_seed
-        Seed of the scheduler; None: it is drawn.
+        Seed of the scheduler; None: drawn at random.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class AskedScheduler(TrialScheduler, Generic[Asked]):
         self._running: dict[int, Asked] = {}
 
     def on_trial_add(self, trial: Trial) -> None:
-        """The suggestion has become a trial."""
+        """Notes that the suggestion has become a trial."""
         self._running[trial.trial_id] = self._suggested.pop(0)
 
     def metric_names(self) -> list[str]:
-        """The metric, as a list of one."""
+        """The metric, in a list with one element."""
         return [self.metric]
 
     def metric_mode(self) -> str:
@@ -110,7 +110,7 @@ class AskedScheduler(TrialScheduler, Generic[Asked]):
         return "min" if self.do_minimize else "max"
 
     def metadata(self) -> dict[str, Any]:
-        """What is stored with the results of an experiment."""
+        """Data stored with the results of an experiment."""
         return {
             "scheduler_name": type(self).__name__,
             "scheduler_kwargs": {"max_t": self.max_t},

@@ -29,13 +29,13 @@ TABLE = "table"
 """Name of the benchmark that is read from a user's own file."""
 
 MOST_TRIALS = 1_000_000
-"""Most trials for which a run of a study gets configurations, however short its epochs are."""
+"""Highest number of trials for which a run of a study gets configurations, even if its epochs are very short."""
 
 NOISE = "+noise"
-"""At the end of a name: noise is added to the values, and regret is that of the values without it."""
+"""With this at the end of a name, noise is added to the values. Regret is computed from the values without noise."""
 NOISE_SHARE = 0.05
-"""Its standard deviation, as a share of the difference between the best and the median configuration. On tables of
-measured curves the values of good configurations scatter by 0.01 to 0.08 of that in the second half of their curves."""
+"""Standard deviation of the noise, as a share of the difference between the best and the median configuration. In
+tables of measured curves, good configurations scatter by 0.01 to 0.08 of it in the second half of their curves."""
 
 NASBENCH201_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
@@ -57,11 +57,11 @@ class Benchmark:
     metric: str
     do_minimize: bool
     true_metric: str | None = None
-    """The metric without noise, of which regret is; None if that is ``metric``."""
+    """The metric without noise, from which regret is computed; None if that is ``metric``."""
 
     @property
     def regret_metric(self) -> str:
-        """The metric of which regret is."""
+        """The metric from which regret is computed."""
         return self.true_metric or self.metric
 
     @property
@@ -85,7 +85,7 @@ class Benchmark:
         return float(self.table.full_run_s())
 
     def table_seed(self, seed: int) -> int:
-        """The repetition in the table for a seed."""
+        """The index of the repetition in the table that a seed uses."""
         return seed % self.table.num_seeds
 
     def regret_scale(self, seed: int) -> RegretScale:
@@ -105,10 +105,10 @@ class Benchmark:
         seed
             Determines the order; a longer list begins with the shorter one.
         num_devices, deadline_s, max_num_trials
-            They bound the number of trials: each takes at least as long as the shortest first level in the table that
-            takes any time, and no run starts more than :const:`MOST_TRIALS`.
+            They limit the number of trials: each trial takes at least as long as the shortest first level in the table
+            that takes any time, and no run starts more than :const:`MOST_TRIALS`.
         whole
-            Whether all rows of the table are listed, even if not all can be tried.
+            Whether all rows of the table are listed, even if a run cannot try all of them.
         """
         num_trials = MOST_TRIALS
         if (rounds := deadline_s / _shortest_s(self, self.table_seed(seed))) < MOST_TRIALS:
@@ -137,17 +137,17 @@ def load_benchmark(name: str, table: TableFile | None = None) -> Benchmark:
     Parameters
     ----------
     name
-        One of :func:`benchmark_names`, or ``NAME:DATASET`` from Syne Tune's blackbox repository; with :const:`NOISE` at
-        its end noise is added.
+        One of :func:`benchmark_names`, or ``NAME:DATASET`` from Syne Tune's blackbox repository. With :const:`NOISE` at
+        the end of the name, noise is added.
     table
         The file of the benchmark ``"table"``.
 
     Raises
     ------
     ValueError
-        The name is unknown, or the table lacks the metric, or has no finite value of it.
+        The name is unknown, the table lacks the metric, or the metric has no finite value.
     FileNotFoundError
-        The data are missing; the message says where they are searched.
+        The data are missing; the message says where they are expected.
     """
     if name.endswith(NOISE):
         return _with_noise(load_benchmark(name.removesuffix(NOISE), table))
@@ -207,7 +207,7 @@ def _checked(benchmark: Benchmark) -> Benchmark:
         raise unknown_name(f"metric of {benchmark.name}", benchmark.metric, benchmark.table.metrics)
     if not math.isfinite(benchmark.table.best(benchmark.metric, benchmark.do_minimize)):
         raise ValueError(
-            f"the metric {benchmark.metric!r} of {benchmark.name} must have a finite value somewhere, but has none"
+            f"the metric {benchmark.metric!r} of {benchmark.name} must have at least one finite value, but has none"
         )
     return benchmark
 
@@ -219,7 +219,7 @@ def last_level(table: TableBlackbox) -> float | int:
 
 
 def _at_level(table: TableBlackbox, level: float, table_seed: int, name: str) -> list[float]:
-    """The finite values of a metric, or of the seconds, of all rows of a table at one level."""
+    """The finite values of a metric, or of the elapsed seconds, of all rows of a table at one level."""
     # learning_curve() would keep the whole curve of every row in memory.
     reports = [cast(dict[str, float], table.objective_function(row, level, table_seed)) for row in table.configurations]
     return [report[name] for report in reports if math.isfinite(report[name])]
@@ -234,7 +234,7 @@ def _worst_at_first_level(benchmark: Benchmark, table_seed: int) -> float:
 
 @functools.lru_cache(maxsize=16)
 def _shortest_s(benchmark: Benchmark, table_seed: int) -> float:
-    """Shortest seconds of the first level that takes any: a baseline before training, at level 0, may take none."""
+    """Shortest time (s) of the first level that takes any: a baseline before training, at level 0, may take none."""
     table = benchmark.table
     for level in table.levels:
         seconds = [s for s in _at_level(table, level, table_seed, table.elapsed_time_attr) if s > 0]

@@ -1,4 +1,4 @@
-"""Results as pictures."""
+"""Pictures of results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
     *("#8C6D31", "#7F7F7F", "#843C39", "#6B4C9A", "#98DF8A"),
 )
-#: With more schedulers than this, lines hide each other, and the overview is clearer.
+#: With more schedulers than this, lines hide each other, and the overview is easier to read.
 MOST_SCHEDULERS = 6
 _INK, _FAINT, _DEADLINE = "#22272E", "#6B7480", "#C0392B"
 _NUM_MOMENTS = 400
@@ -37,16 +37,16 @@ _NUM_MOMENTS = 400
 def comparison_figure(results: Results, scenario: Scenario) -> Figure:
     """Regret over time, one panel for each deadline, and below it the number of trials evaluated.
 
-    Lines are means over the seeds. A line begins when every seed has a value, ends at the deadline, and has the name of
-    its scheduler and its 95 % interval beside it. A scheduler that knows the deadline has a run for each. Without a
-    table there is no regret: real trainings have their metric instead.
+    Lines are means over the seeds. A line begins when every seed has a value, and ends at the deadline. The name of its
+    scheduler and its 95 % interval are beside the end. A scheduler that knows the deadline has one run for each
+    deadline. Without a table there is no regret: for real trainings, the metric is drawn instead.
 
     Parameters
     ----------
     results
         The results.
     scenario
-        One of its scenarios.
+        One scenario of the study.
     """
     study, goal = results.study, find_goal(results.study, scenario)
     deadlines = sorted_deadlines(study, scenario)
@@ -115,7 +115,7 @@ def overview_figure(results: Results) -> Figure:
 def growth_figure(results: Results) -> Figure:
     """Regret at each deadline, utilisation and the cost of the schedulers, over the number of devices.
 
-    Lines are means and dots are seeds: such runs take too long for the number of seeds that an interval needs.
+    Lines are means and dots are seeds. Such runs take too long for the number of seeds that an interval needs.
     """
     study = results.study
     deadlines = sorted_deadlines(study, study.scenarios[0])
@@ -259,7 +259,7 @@ def _mean_lines(results: Results, scenario: Scenario, deadline: Duration, deadli
 
 
 def _places(ends: Sequence[float], low: float, high: float, height: float) -> list[float]:
-    """Where the names of lines stand in a panel of a height in inches; at its border if the end cannot be seen."""
+    """Positions for the names of lines in a panel (height in inches); at its border if the end of a line is outside."""
     shown = [float(np.clip(high if math.isnan(value) else value, low, high)) for value in ends]
     return apart(shown, 0.2 * (high - low) / height)
 
@@ -275,7 +275,7 @@ def _draw_lines(
     end = deadline_s / unit_s
     for index, (line, place) in enumerate(zip(lines, places, strict=True)):
         panel.plot(line.moments_s / unit_s, line.mean, color=line.colour, linewidth=1.8, label=line.scheduler)
-        # The intervals share a strip behind the deadline, and the names begin beside it.
+        # All intervals are drawn in a strip to the right of the deadline, with the names beside it.
         at = end * (1.03 + 0.1 * (index + 0.5) / len(lines))
         panel.errorbar(
             at, line.mean[-1], yerr=line.half_width, fmt="o", markersize=3, color=line.colour, elinewidth=1.2
@@ -289,7 +289,7 @@ def _draw_lines(
 
 
 def _darker(colour: str) -> str:
-    """A colour in which a name can be read on white."""
+    """A darker version of a colour, in which a name can be read on white."""
     return "#" + "".join(f"{int(0.7 * int(colour[start : start + 2], 16)):02X}" for start in (1, 3, 5))
 
 
@@ -316,7 +316,7 @@ def _draw_trials(panel: Axes, results: Results, scenario: Scenario, deadline: Du
 
 
 def _limits(curves: Sequence[np.ndarray], do_minimize: bool) -> tuple[float, float]:
-    """From the best mean to the worst mean at half of the time: the steep beginnings would flatten the rest."""
+    """Limits from the best mean to the worst mean at half of the time. The steep beginnings would flatten the rest."""
     best, worst = [], []
     for curve in curves:
         later = curve[len(curve) // 2 :]

@@ -1,7 +1,7 @@
-"""i-Epoch: every configuration a few epochs, then the best ones to the end.
+"""i-Epoch: trains every configuration for a few epochs, then the best ones to the end.
 
 Egele et al., "The Unreasonable Effectiveness of Early Discarding After One Epoch in Neural Network Hyperparameter
-Optimization", Neurocomputing 2024. An opponent in comparisons: so simple that every other scheduler has to be better.
+Optimization", Neurocomputing 2024. It is a simple baseline in comparisons, which any other scheduler should beat.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from syne_hypersched.schedulers.clock import TuningClock
 class IEpoch(MultiFidelityScheduler):
     """Trains each configuration for a fixed number of epochs, and the best ones to the end.
 
-    The paper trains the best configurations once a given number of them was tried. Under a deadline the number follows
-    from the time: a free device resumes the best paused trial as soon as the time left is what a median trial needs to
-    be trained to the end, at the earliest after half of the deadline.
+    The paper trains the best configurations when a given number of configurations has been tried. Under a deadline, the
+    number follows from the time. A free device resumes the best paused trial when the remaining time is what a median
+    trial needs to be trained to the end, but not before half of the deadline.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class IEpoch(MultiFidelityScheduler):
     num_devices
         Not used.
     deadline_s
-        Seconds of the tuning.
+        Seconds after the start of the tuning.
     epochs
-        Resource of each configuration before the selection.
+        Resource that each configuration gets before the selection.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class IEpoch(MultiFidelityScheduler):
         self.deadline_s = deadline_s
         self._clock = TuningClock()
         self._began_s: dict[int, float] = {}
-        #: Seconds per unit of the resource of each trial that was paused.
+        #: Seconds per unit of the resource, for each trial that was paused.
         self._unit_s: list[float] = []
         self._paused: list[tuple[float, int]] = []
         self._selected: set[int] = set()
 
     def suggest(self) -> TrialSuggestion | None:
-        """A new configuration, or in the end the best paused trial."""
+        """A new configuration, or near the end the best paused trial."""
         now_s = self._clock.now_s()
-        # Where nothing is paused yet, no suggestion would be the last one: a tuner does not ask again.
+        # If no trial is paused yet, return a suggestion: a tuner does not ask again after it got none.
         if not self._is_selecting(now_s) or not self._paused:
             config = self._new_config()
             if config is not None:
@@ -91,7 +91,7 @@ class IEpoch(MultiFidelityScheduler):
         return TrialSuggestion.resume_suggestion(best[1])
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Takes the time of the start."""
+        """Notes the time of the start."""
         super().on_trial_add(trial)
         self._began_s[trial.trial_id] = self._clock.now_s()
 
@@ -116,7 +116,7 @@ class IEpoch(MultiFidelityScheduler):
         return str(SchedulerDecision.PAUSE)
 
     def on_trial_error(self, trial: Trial) -> None:
-        """A trial that has failed is not resumed."""
+        """Forgets a failed trial, so that it is not resumed."""
         super().on_trial_error(trial)
         self._paused = [entry for entry in self._paused if entry[1] != trial.trial_id]
 

@@ -1,4 +1,4 @@
-"""Labels beside lines, which must not hide each other."""
+"""Positions of labels beside lines, such that no label hides another one."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 
 def apart(positions: Sequence[float], least: float) -> list[float]:
-    """Positions with a least distance between any two, in the same order and near to where they were.
+    """Positions with a minimum distance, in the same order and close to the original positions.
 
     Parameters
     ----------
     positions
-        Where the labels would be.
+        The original positions.
     least
-        The least distance of two labels.
+        The minimum distance between two labels.
     """
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     blocks: list[tuple[list[int], float]] = []
     for index in order:
         members, centre = [index], positions[index]
-        # Neighbours that are too near are moved as one block, around the mean of where they were.
+        # Neighbours that are too close are moved as one block, around the mean of their original positions.
         while blocks and centre - blocks[-1][1] < least * (len(members) + len(blocks[-1][0])) / 2 - 1e-12:
             members = blocks.pop()[0] + members
             centre = sum(positions[member] for member in members) / len(members)

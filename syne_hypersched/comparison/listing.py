@@ -24,9 +24,9 @@ def describe_names() -> str:
         f"  {name}: {', '.join(known_options(name))}" for name in ("hypersched", "asha", "asha-promotion", "pasha")
     ]
     lines += ["", "benchmarks", align([(f"  {name}", text) for name, text in benchmark_names().items()], left=2)]
-    lines.append(f"  with {NOISE} at the end of a name: noise is added to the values, and regret is without it")
+    lines.append(f"  with {NOISE} at the end of a name: noise is added to the values; regret is computed without it")
     scripts = [(f"  {name}", text) for name, text in script_names().items()]
-    none = "  none: they are in the repository of syne-hypersched, which is not part of the installed package"
+    none = "  none: they are in the repository of syne-hypersched, not in the installed package"
     lines += ["", "training scripts", align(scripts, left=2) if scripts else none]
     lines += ["", f"scaling: linear, none, measured, {', '.join(PUBLISHED_SCALING)}"]
     lines += ["", "presets", align([(f"  {name}", preset.description) for name, preset in PRESETS.items()], left=2)]

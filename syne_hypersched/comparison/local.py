@@ -27,7 +27,7 @@ MAX_FAILURES = 10
 
 
 def train_run(study: Study, run: StudyRun, path: Path) -> RunOutcome:
-    """Executes one run in real time; it is stored as a stock experiment of Syne Tune.
+    """Executes one run in real time. It is stored as an ordinary experiment of Syne Tune.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def train_run(study: Study, run: StudyRun, path: Path) -> RunOutcome:
         processes=script.processes,
         time_attr=problem.time_attr,
     )
-    live = LiveProgress()  # here: it names the run for somebody who has experiments in another folder
+    live = LiveProgress()  # created here, so that it names the run for users with experiments in another folder
     with _experiments_in(path.parent):
         tuner = Tuner(
             trial_backend=backend,

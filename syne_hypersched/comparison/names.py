@@ -1,4 +1,4 @@
-"""Names that a user may type: the error for an unknown name, and names of folders."""
+"""Names that a user may type: the error for an unknown name, and conversion to names of folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str], advice: str = "") -> ValueError:
-    """The error for a name that is not among the choices; it suggests the nearest one, if one is near.
+    """The error for a name that is not among the choices. It suggests the nearest choice, if there is a near one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Optuna's TPE sampler with its Hyperband pruner, by ask and tell, as an opponent in comparisons."""
+"""Optuna's TPE sampler with its Hyperband pruner, through ask and tell, as a rival in comparisons."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 class OptunaHyperband(AskedScheduler["optuna.Trial"]):
-    """Suggests with Optuna's ``TPESampler`` and stops trials as Optuna's ``HyperbandPruner`` says.
+    """Suggests with Optuna's ``TPESampler`` and stops trials when Optuna's ``HyperbandPruner`` prunes them.
 
-    Trials run in parallel, for which Optuna recommends ``constant_liar``; everything else is as Optuna has it by
-    default. A report that is no finite number prunes the trial, and one that has failed tells Optuna nothing.
+    Trials run in parallel, for which Optuna recommends ``constant_liar``. All other options are Optuna's defaults. A
+    report that is not a finite number prunes the trial. Optuna gets no value for a trial that has failed.
 
     Parameters
     ----------
     config_space
         Configuration space: names to domains of ``syne_tune.config_space`` or to constants.
     metric, time_attr
-        Entries of a report: what is optimised, and the resource level.
+        Names in a report: the metric that is optimised, and the resource level.
     max_t
         Maximum resource of a trial.
     do_minimize
         Whether ``metric`` is to be minimised.
     min_resource, reduction_factor
-        Of the pruner.
+        Options of the pruner.
     random_seed
         Seed of the sampler.
 
@@ -78,7 +78,7 @@ class OptunaHyperband(AskedScheduler["optuna.Trial"]):
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 sampler = optuna.samplers.TPESampler(seed=random_seed, constant_liar=True)
             pruner = optuna.pruners.HyperbandPruner(min_resource, math.ceil(max_t), reduction_factor)
-            # The pruner draws the bracket of a trial from the name.
+            # The pruner derives the bracket of a trial from the name.
             self._study = optuna.create_study(
                 study_name="comparison",
                 sampler=sampler,
@@ -89,7 +89,7 @@ class OptunaHyperband(AskedScheduler["optuna.Trial"]):
             optuna.logging.set_verbosity(verbosity)
 
     def suggest(self) -> TrialSuggestion:
-        """What Optuna asks for next."""
+        """Returns the next configuration that Optuna suggests."""
         asked = self._study.ask(self._distributions)
         self._suggested.append(asked)
         config = {
@@ -99,7 +99,7 @@ class OptunaHyperband(AskedScheduler["optuna.Trial"]):
         return TrialSuggestion.start_suggestion(config)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
-        """Passes the report on, and stops the trial if Optuna prunes it or it has reached ``max_t``."""
+        """Passes the report to Optuna. Stops the trial if Optuna prunes it or it has reached ``max_t``."""
         running, value, level = self._running.get(trial.trial_id), result.get(self.metric), result.get(self.time_attr)
         if running is None:
             return str(SchedulerDecision.STOP)
@@ -118,7 +118,7 @@ class OptunaHyperband(AskedScheduler["optuna.Trial"]):
         return str(SchedulerDecision.CONTINUE if trial.trial_id in self._running else SchedulerDecision.STOP)
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
-        """The script has ended before ``max_t``."""
+        """Handles a script that has ended before ``max_t``."""
         if trial.trial_id in self._running:
             from optuna.trial import TrialState
 
@@ -129,17 +129,17 @@ class OptunaHyperband(AskedScheduler["optuna.Trial"]):
                 self._tell(trial.trial_id, state=TrialState.FAIL)
 
     def on_trial_error(self, trial: Trial) -> None:
-        """The trial has failed."""
+        """Handles a failed trial."""
         if trial.trial_id in self._running:
             from optuna.trial import TrialState
 
             self._tell(trial.trial_id, state=TrialState.FAIL)
 
     def on_trial_remove(self, trial: Trial) -> None:
-        """The trial was stopped, of which Optuna knows."""
+        """Does nothing: Optuna already knows that the trial was stopped."""
 
     def metadata(self) -> dict[str, Any]:
-        """What is stored with the results of an experiment."""
+        """Data stored with the results of an experiment."""
         metadata = super().metadata()
         metadata["scheduler_kwargs"]["random_seed"] = self.random_seed
         return metadata

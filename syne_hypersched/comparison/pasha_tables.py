@@ -1,12 +1,12 @@
 """The tables of the PASHA paper (Bohdal et al., ICLR 2023) on NASBench201, with its protocol.
 
-Four workers search among 256 configurations: a run ends when one more trial would start, and its time is the time
-until then. The configuration with the best single report is then read in the table at its best epoch, as if it were
+Four workers search among 256 configurations. A run ends when one more trial would start, and its time ends there, too.
+The configuration with the best single report is then looked up in the table at its best epoch, as if it had been
 trained to the end. "Resource" is the number of epochs of the trial that was trained longest. Runs are repeated for each
 seed of the scheduler and each repetition in the table.
 
 The real table is used if Syne Tune's blackbox repository has a local copy (see syne_hypersched.blackboxes.
-load_from_repository), else the synthetic stand-in. The title of every table says which one was used.
+load_from_repository). Otherwise, the synthetic stand-in is used. The title of every table tells which one was used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ METRIC = "metric_valid_error"
 NUM_WORKERS = 4
 KINDS = ("schedulers", "reduction_factors", "ranking_criteria", "bayesian_search")
 
-#: PASHA's ranking criteria with the parameters of the paper; epsilons are of an error between 0 and 1.
+#: PASHA's ranking criteria with the parameters of the paper. Epsilons refer to an error between 0 and 1.
 CRITERIA: dict[str, dict[str, Any]] = {
     "noise-adaptive soft ranking (default)": {},
     "direct ranking": {"ranking_criterion": "direct"},
@@ -56,7 +56,7 @@ def nb201_blackbox(dataset: str) -> tuple[TableBlackbox, str]:
 
 @dataclass(frozen=True)
 class TableSearch:
-    """One run of one method."""
+    """The result of one run of one method."""
 
     accuracy: float
     hours: float
@@ -64,7 +64,7 @@ class TableSearch:
 
 
 def search(scheduler: Any, table: TableBlackbox, table_seed: int, num_configs: int) -> TableSearch:
-    """Runs a scheduler and reads the configuration of its best report at its best epoch."""
+    """Runs a scheduler, then looks up the configuration of its best report at its best epoch."""
     best: tuple[float, int] = (np.inf, -1)
     resource = 0
     configs: dict[int, dict[str, Any]] = {}
@@ -82,7 +82,7 @@ def search(scheduler: Any, table: TableBlackbox, table_seed: int, num_configs: i
 
 
 def best_accuracy(table: TableBlackbox, config: dict[str, Any], table_seed: int) -> float:
-    """Accuracy in percent of a configuration at its best epoch."""
+    """Accuracy of a configuration at its best epoch, in percent."""
     return 100 * (1 - min(float(report[METRIC]) for report in table.learning_curve(config, seed=table_seed).reports))
 
 
@@ -152,14 +152,14 @@ def run_table(
     datasets, scheduler_seeds, table_seeds
         Every combination is run.
     num_configs
-        Configurations that a run tries.
+        Number of configurations that a run tries.
 
     Returns
     -------
     pandas.DataFrame
         One row for each data set and method, with the columns ``table`` (its title), ``method``, ``accuracy`` (%),
-        ``hours``, ``speed_up`` (over the first method of as many rows, by mean hours) and ``resource`` (epochs), the
-        first, second and fourth with ``_std`` columns: over all seeds.
+        ``hours``, ``speed_up`` (over the first method with the same data set, by mean hours) and ``resource`` (epochs).
+        The first, second and fourth have ``_std`` columns, over all seeds.
     """
     rows = []
     for dataset in datasets:

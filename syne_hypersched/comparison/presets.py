@@ -10,14 +10,14 @@ from itertools import product
 from syne_hypersched.comparison.names import unknown_name
 from syne_hypersched.comparison.settings import Duration, Scenario, Study, TableFile
 
-#: ASHA as an expert would set it up: which of these is best depends on the curves and the deadline.
+#: ASHA as an expert would set it up. The best setting depends on the curves and the deadline.
 ASHA_OPPONENTS = tuple(
     f"{kind}:reduction_factor={eta}:grace_period={grace}"
     for kind in ("asha", "asha-promotion")
     for eta in (3, 4)
     for grace in (1, 2, 3)
 )
-#: ASHA with the searchers of Syne Tune; with kde it is BOHB but for its brackets.
+#: ASHA with the searchers of Syne Tune. With kde it is BOHB, except for the brackets.
 MODEL_OPPONENTS = tuple(f"asha+{name}:grace_period=2" for name in ("kde", "bore", "cqr"))
 
 DEFAULT_SCHEDULERS = (
@@ -60,17 +60,17 @@ SCALE_DEVICES = (8, 32, 128, 1024)
 SCALE_MAX_NUM_TRIALS = 100_000
 
 
-#: Least gains, in accuracy for a device-hour, of the study of what pays. The runs use hundredths of a device-hour.
+#: Smallest gains of the study ``pay``, in accuracy per device-hour. The runs use hundredths of a device-hour.
 PAYING_GAINS = (0.02, 0.1, 0.3)
 
-#: Devices that come and go: a guest that takes half of them for a while, early or late; devices that leave for good, or
-#: come late; and a night on a quarter.
+#: Pools whose devices come and go: half of them leave for a while, early or late; devices leave for good, or come late;
+#: and a night with a quarter of the devices.
 POOLS = ("0.2:0.5,0.5:1", "0.6:0.5,0.8:1", "0.5:0.5", "0:0.5,0.5:1", "0.3:0.25,0.6:0.75,0.9:1")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The machines of a study: every combination is a scenario."""
+    """The machines of a study. Every combination is a scenario."""
 
     benchmarks: Sequence[str]
     num_devices: Sequence[int]
@@ -88,7 +88,7 @@ class Machine:
 
 
 def _parse_launches(text: str | None) -> tuple[Duration | None, Duration | None, Duration | None]:
-    """Cost of a launch, of each later launch of a trial, and of joining."""
+    """Costs of the first launch of a trial, of each later launch, and of joining."""
     if text is None:
         return None, None, None
     launches, slash, join = text.partition("/")
@@ -109,12 +109,12 @@ class Preset:
     num_seeds: int = 10
     max_num_trials: int | None = None
     store_runs: bool = True
-    """Whether every run is stored in Syne Tune's format."""
+    """Whether every run is also stored in Syne Tune's format."""
     make_scenarios: Callable[[Machine, Sequence[str]], tuple[Scenario, ...]] = Machine.scenarios
 
 
 def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
-    """The base scenario with each option of HyperSched varied, and with each property of the machine varied."""
+    """The base scenario, with each option of HyperSched varied and with each property of the machine varied."""
     base = Machine(machine.benchmarks[:1], machine.num_devices[:1], machine.scalings[:1], machine.launch_costs[:1])
     arms = [f"hypersched-published:{name}={value}" for name, values in SENSITIVE_OPTIONS.items() for value in values]
     neighbours = [
@@ -128,14 +128,14 @@ def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenari
 
 
 def _pools(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
-    """Each machine with each of the pools that come and go."""
+    """Each machine with each of the changing pools."""
     return tuple(replace(scenario, pool=pool) for scenario in machine.scenarios(schedulers) for pool in POOLS)
 
 
 PRESETS = {
     "default": Preset("the schedulers of this package and random search", DEFAULT_SCHEDULERS, "asha"),
     "opponents": Preset(
-        "the fairest opponents: ASHA of all kinds, with model-based searchers, and i-Epoch (some minutes)",
+        "the strongest rivals: ASHA of all kinds, with model-based searchers, and i-Epoch (some minutes)",
         ("hypersched", "hypersched+joint", *ASHA_OPPONENTS, *MODEL_OPPONENTS, "pasha", "i-epoch", "random"),
         "asha:reduction_factor=3:grace_period=2",
         num_seeds=4,
@@ -152,20 +152,20 @@ PRESETS = {
         make_scenarios=_one_at_a_time,
     ),
     "pool": Preset(
-        "devices that come and go: HyperSched beside one that knows beforehand when, and ASHA",
+        "a changing number of devices: HyperSched, HyperSched that knows the changes beforehand, and ASHA",
         ("hypersched", "hypersched-foreseeing", "asha"),
         "hypersched-foreseeing",
         make_scenarios=_pools,
     ),
     "pay": Preset(
-        "HyperSched that ends where a device-hour brings too little: regret, and device-hours used",
+        "HyperSched that ends when a device-hour gains too little: regret, and device-hours used",
         ("hypersched", *(f"hypersched:min_gain={gain:g}" for gain in PAYING_GAINS)),
         "hypersched",
         deadlines=("4x", "8x", "16x"),
     ),
     "scale": Preset(
         "8 to 1,024 devices and up to 100,000 trials: how regret, utilisation and the schedulers' cost grow",
-        # Random search would take half of the time, since it trains everything to the end.
+        # Random search would take half of the time, since it trains every trial to the end.
         ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion"),
         "asha",
         benchmark="nasbench201-synthetic-cifar10",
@@ -184,12 +184,12 @@ def num_cores() -> int:
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of a name.
+    """The preset with a given name.
 
     Raises
     ------
     ValueError
-        There is none.
+        There is no such preset.
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
@@ -220,9 +220,10 @@ def make_study(
     preset
         Name of the preset.
     benchmarks, num_devices, scalings, launch_costs
-        Every combination is a scenario. The preset ``"sensitivity"`` varies the first of each. A launch cost such as
-        ``"5%+2%/0.1%"`` is that of a trial's start, after the plus that of each later launch (by default as much), and
-        after the slash that of a resize in place (by default, a resize is a launch).
+        Every combination is a scenario. The preset ``"sensitivity"`` varies the first of each. In a launch cost such as
+        ``"5%+2%/0.1%"``, the first number is the cost of a trial's first launch. The number after the plus sign is the
+        cost of each later launch (default: the same). The number after the slash is the cost of a resize in place
+        (default: a resize is a launch).
     schedulers
         Names, such as ``"asha+kde"`` or ``"hypersched:policy=top_job"``.
     deadlines
@@ -230,7 +231,7 @@ def make_study(
     seeds
         One run for each.
     reference
-        The scheduler that the others are compared with; by default the preset's, or else the first one.
+        The scheduler that the others are compared with. Default: that of the preset, or the first one.
     backend
         ``"simulator"`` or ``"local"``.
     max_num_trials, max_t, table, script_options
@@ -248,7 +249,7 @@ def make_study(
     local = backend == "local"
     if local and (scalings or launch_costs):
         raise ValueError(
-            "scaling and launch cost are for the backend 'simulator'; on this machine they cannot be chosen"
+            "scaling and launch cost can be chosen only for the backend 'simulator'; a real machine determines them"
         )
     machine = Machine(
         tuple(benchmarks or (("digits-cnn",) if local else (chosen.benchmark,))),
@@ -275,7 +276,7 @@ def make_study(
 
 
 def _possible(schedulers: Sequence[str], table: TableFile) -> tuple[str, ...]:
-    """Without the schedulers of a preset that may decide for the first time beyond the last level of a table."""
+    """The schedulers of a preset, without those that could decide only beyond the last level of a table."""
     from syne_hypersched.comparison.benchmarks import TABLE, load_benchmark
     from syne_hypersched.comparison.schedulers import SchedulerSpec
 

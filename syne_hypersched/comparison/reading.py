@@ -18,7 +18,7 @@ NUM_TOP = 3
 
 @dataclass(frozen=True)
 class Reports:
-    """The reports of a run in the order of time, as columns of equal length."""
+    """The reports of a run in order of time, as columns of equal length."""
 
     trial_id: np.ndarray
     time_s: np.ndarray
@@ -31,7 +31,7 @@ class Reports:
     num_devices: np.ndarray
     """Devices that the trial held."""
     true_value: np.ndarray | None = None
-    """The metric without noise, where noise was added to it."""
+    """The metric without noise, if noise was added."""
 
     def until(self, deadline_s: float) -> Reports:
         """The reports up to a deadline, inclusive."""
@@ -46,8 +46,8 @@ class Reports:
 class RegretScale:
     """The scale of normalised regret.
 
-    Regret is 0 at the best value in the table, and 1 at the best value of the median configuration. A run without a
-    finite report has the regret of ``worst``, the worst value at the first level of the table.
+    Regret is 0 at the best value in the table, and 1 at the best value of the median configuration. Without a finite
+    report, a run has the regret of ``worst``, the worst value at the first level of the table.
     """
 
     best: float
@@ -62,7 +62,7 @@ class RegretScale:
         if self.best == self.median:
             return math.nan
         regret = (self.best - (self.worst if math.isnan(value) else value)) / (self.best - self.median)
-        return regret + 0.0  # the best value has 0, also as the quotient of 0 and a negative number
+        return regret + 0.0  # avoids -0.0 for the best value
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Reading:
     value: float
     """The best metric reported by the deadline."""
     regret: float
-    """Normalised regret of the report with the best metric; where noise was added, of its value without noise."""
+    """Normalised regret of the report with the best metric. If noise was added, regret uses its value without noise."""
     num_trials: int
-    """Trials evaluated: those with a report by the deadline."""
+    """Number of trials with a report by the deadline."""
     num_reports: int
     utilisation: float
-    """Share of all device-seconds up to the deadline spent on training that was reported by then. In the rest, devices
-    were idle, or busy with launches or with an epoch that was not finished in time."""
+    """Share of all device-seconds up to the deadline that were spent on training reported by then. The rest is idle
+    time, launches, and epochs that were not finished in time."""
     best_resource: float
     """Resource level (epoch) of the best value."""
     length_mean: float

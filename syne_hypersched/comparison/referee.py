@@ -1,14 +1,15 @@
 """Whether one scheduler is better than others: paired tests over tables and seeds, for many comparisons at once.
 
-A paired difference of regret of two schedulers, on table *t* with seed *s*, is taken as ``mean + a_t + b_s + e_ts``:
-the tables and the seeds are samples of those that might have been used. One seed gives the same configurations on
-tables of one space, so that it has an effect of its own. The bootstrap is hierarchical: it weights tables, seeds and
-residuals at random, each with the variance that the analysis of variance finds for it. (Drawing new seeds within
-tables counts the variance of the seeds twice, and hides true differences.) The weights are the same for all
-comparisons of a family. So the largest statistic of a bootstrap sample has the distribution that a single comparison
-must exceed, if the probability of *any* wrong verdict in the family is to be at most its level. Student's t with
-Satterthwaite's degrees of freedom accounts for the small number of tables. With four tables or fewer and many rivals,
-and where differences are skewed to one side, more verdicts are wrong than the level says
+The model of a paired difference of regret, on table *t* with seed *s*, is ``mean + a_t + b_s + e_ts``: the tables and
+the seeds are samples of those that might have been used. A seed gives the same configurations on all tables of one
+space, so it has an effect of its own. The bootstrap is hierarchical. It weights tables, seeds and residuals at random,
+each with the variance that the analysis of variance finds for it. (Drawing new seeds within tables would count the
+variance of the seeds twice, and hide true differences.) The weights are the same for all comparisons of a family. So
+the distribution of the largest statistic of a bootstrap sample gives the value that a single comparison must exceed,
+if the probability of *any* wrong verdict in the family is to be at most its level.
+
+Student's t with Satterthwaite's degrees of freedom accounts for the small number of tables. With at most four tables
+and many rivals, or with skewed differences, more verdicts are wrong than the level says
 (``benchmarking/fidelity/referee_check.py`` counts them).
 """
 
@@ -28,11 +29,11 @@ from syne_hypersched.checks import integer
 Array: TypeAlias = npt.NDArray[np.float64]
 
 Verdict: TypeAlias = Literal["ahead", "level", "behind"]
-"""``level`` means that the data do not tell which is better."""
+"""``level`` means that the data do not show which one is better."""
 
 NUM_RESAMPLES = 10_000
 _CHUNK = 10_000
-"""Samples that are drawn at once, which bounds the memory."""
+"""Number of samples that are drawn at once. It limits the memory."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class Judgement:
     gain: float
     """Mean difference over tables and seeds, positive if the candidate is better."""
     low: float
-    """Lower end of the interval; the intervals of a family hold together with the family's level."""
+    """Lower end of the interval. The family's level holds for all intervals of the family together."""
     high: float
     """Upper end of the interval."""
     p_value: float
-    """Probability of a difference as large if there is none, for this comparison alone."""
+    """Probability of a difference at least as large if the true difference is 0, for this comparison alone."""
     adjusted_p_value: float
     """The same for the largest difference of the whole family."""
     verdict: Verdict
@@ -64,9 +65,9 @@ def judge(
     Parameters
     ----------
     differences
-        For each comparison the paired differences, positive if the candidate is better: a row for each table and a
-        column for each seed. All have one shape, at least two columns, and finite values. With one table the verdict is
-        on this table alone.
+        For each comparison, the paired differences: a row for each table and a column for each seed, positive if the
+        candidate is better. All have the same shape, at least two columns, and finite values. With one table, the
+        verdict is about this table alone.
     level
         Probability, between 0 and 1, that any verdict of the family other than ``level`` is wrong.
     num_resamples
@@ -113,7 +114,7 @@ class _Parts:
 
     mean: float
     tables: Array
-    """Effects of the tables, with the variance that is estimated for them."""
+    """Effects of the tables, scaled to their estimated variance."""
     seeds: Array
     residuals: Array
     standard_error: float
@@ -136,7 +137,7 @@ class _Parts:
         of_seeds = num_tables * float((seeds**2).sum()) / degrees[1]
         of_residuals = float((residuals**2).sum()) / degrees[2]
         both = of_tables + of_seeds - of_residuals
-        # The largest of the estimates that are valid where an effect is zero: rather too careful than too bold.
+        # The largest of the estimates that are valid where an effect is zero: a careful choice.
         total, used = max(
             (of_tables, (of_tables,)),
             (of_seeds, (0.0, of_seeds)),
@@ -155,17 +156,17 @@ class _Parts:
 
 
 def _scaled(effects: Array, variance: float) -> Array:
-    """Effects whose mean square is a variance."""
+    """Effects, scaled so that their mean square is a given variance."""
     mean_square = float((effects**2).mean())
     return effects * math.sqrt(variance / mean_square) if mean_square > 0 else effects
 
 
 def _draw(parts: list[_Parts], shape: tuple[int, ...], number: int, random_state: np.random.RandomState) -> Array:
-    """Absolute values of the standardised means of bootstrap samples in which nothing is better.
+    """Absolute values of the standardised means of bootstrap samples, under the hypothesis of no difference.
 
-    The weights of the effects are normal (a multiplier bootstrap): the mean of a few tables that are drawn with
-    replacement cannot be further away than the furthest of them, so that its distribution has no tails. The few tables
-    show comparisons as more alike than they are, so that a share of each sample is drawn for the comparison alone.
+    The weights of the effects are normal (a multiplier bootstrap). If a few tables were drawn with replacement, the
+    mean could not be further away than the furthest table, and the distribution would have no tails. With few tables,
+    comparisons look more alike than they are. So a share of each sample is drawn for each comparison alone.
 
     Returns
     -------
@@ -187,7 +188,7 @@ def _draw(parts: list[_Parts], shape: tuple[int, ...], number: int, random_state
 
 def _judged(part: _Parts, draws: Array, largest: Array, critical: float, level: float) -> Judgement:
     if part.standard_error > 1e-12 * abs(part.mean):
-        # The normal score of Student's t: what it would be if the variance were known.
+        # The normal score of Student's t: its value if the variance were known.
         score = -float(ndtri(stdtr(part.degrees, -abs(part.mean) / part.standard_error)))
         half_width = float(stdtrit(part.degrees, ndtr(critical))) * part.standard_error
     else:

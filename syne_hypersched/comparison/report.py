@@ -1,4 +1,4 @@
-"""The files at the end of a study."""
+"""Writes the files at the end of a study."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from syne_hypersched.comparison.text import describe, describe_summary
 def write_report(results: Results, output: Path) -> list[Path]:
     """Writes tables, texts and pictures of a study.
 
-    ``results.csv`` (and ``results.parquet`` where pyarrow is installed) has a row for each run and deadline,
-    ``comparison.csv`` their means over the seeds, ``summary.csv`` and ``summary.txt`` the summary of the trials of each
-    run, and ``timings.csv`` the cost of the schedulers. Only the last one changes when the same settings are run again.
+    ``results.csv`` (and ``results.parquet`` if pyarrow is installed) has a row for each run and deadline.
+    ``comparison.csv`` has their means over the seeds, ``summary.csv`` and ``summary.txt`` the summary of the trials of
+    each run, and ``timings.csv`` the cost of the schedulers. Only the last one changes if the same settings are run
+    again.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def write_report(results: Results, output: Path) -> list[Path]:
 
 
 def draw_pictures(results: Results, output: Path) -> list[Path]:
-    """Draws the pictures of a study; none without matplotlib."""
+    """Draws the pictures of a study; returns none without matplotlib."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:

@@ -6,6 +6,6 @@ from pathlib import Path
 
 
 def repository() -> Path | None:
-    """The repository from which this package is imported; None if it was installed from a wheel."""
+    """The repository that contains this package; None if the package was installed from a wheel."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "examples" / "training_scripts").is_dir() else None

@@ -1,4 +1,4 @@
-"""Runs a study: finished runs are kept, and the others are executed, in several processes if they are simulated."""
+"""Runs a study: keeps finished runs, and executes the others, in several processes if they are simulated."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from syne_hypersched.comparison.settings import Duration, Scenario, Study
 from syne_hypersched.comparison.storage import StudyFolder
 
 OnProgress = Callable[[int, int, str], None]
-"""Takes the number of finished runs, the number of all runs and the title of the last one."""
+"""Receives the number of finished runs, the number of all runs, and the title of the last finished run."""
 
 Finished = Generator[tuple[StudyRun, RunOutcome], None, None]
-"""Runs with their outcomes, as they finish."""
+"""Runs with their outcomes, in the order in which they finish."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Results:
 
 
 class RunFailedError(RuntimeError):
-    """A run has ended with an error; the finished ones are kept."""
+    """A run ended with an error; finished runs are kept."""
 
 
 def run_study(
@@ -70,21 +70,21 @@ def run_study(
     study
         The study.
     output
-        Folder of the results. Runs that have finished there are not repeated. None keeps everything in memory; the
-        local backend does not allow this.
+        Folder of the results. Runs that finished there earlier are not repeated. None keeps everything in memory, which
+        the local backend does not allow.
     jobs
-        Number of processes for simulations. Runs in real time are executed one by one, since they need the machine.
+        Number of processes for simulations. Runs in real time are executed one by one, since each needs the machine.
     store_runs
         Whether every simulated run is also stored in Syne Tune's format.
     on_progress
-        Called in this process whenever a run has finished.
+        Called in this process when a run has finished.
 
     Raises
     ------
     ValueError
-        The folder has results of other settings, or the settings are invalid for the benchmark.
+        The folder contains results of other settings, or the settings are invalid for the benchmark.
     RunFailedError
-        A run has ended with an error.
+        A run ended with an error.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, but got {jobs!r}")
@@ -113,7 +113,7 @@ def check_study(study: Study) -> None:
     Raises
     ------
     ValueError
-        A scheduler, an option of it or of the script, or the scaling is invalid; the message names it.
+        A scheduler, one of its options, an option of the script, or the scaling is invalid; the message names it.
     """
     for scenario in study.scenarios:
         problem = find_problem(study, scenario)
@@ -155,11 +155,11 @@ def _one_by_one(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun])
 
 
 def _in_processes(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun], jobs: int) -> Finished:
-    # Each process has one core, on which threads of numerical libraries would only compete.
+    # Each process has one core, and threads of numerical libraries would only compete for it.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     before = set(multiprocessing.active_children())
-    # New interpreters rather than forks: this process may have threads, and the others need none of its state.
+    # Spawn new interpreters instead of forks: this process may have threads, and its state is not needed.
     executor = ProcessPoolExecutor(
         min(jobs, len(runs)), mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupt
     )

@@ -1,4 +1,4 @@
-"""The runs of a study, and the outcome of one."""
+"""The runs of a study, and the outcome of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StudyRun:
     scheduler: str
     seed: int
     deadlines: tuple[Duration, ...]
-    """The deadlines at which the run is read. The last one is the longest, and is given to the scheduler."""
+    """The deadlines at which the run is read. The last one is the longest; the scheduler gets it as its deadline."""
     knows_deadline: bool
 
     @property
@@ -32,7 +32,7 @@ class StudyRun:
 
     @property
     def title(self) -> str:
-        """Title shown while it runs."""
+        """Title shown during the run."""
         return f"{self.scheduler}, seed {self.seed}, {self.scenario.name}"
 
 
@@ -48,8 +48,8 @@ class RunOutcome:
     """Values of the best metric after the improvements."""
     num_reports: int
     scheduler_s: float
-    """Seconds of real time that the scheduler took for its decisions. All other numbers are the same in a second run of
-    the same settings."""
+    """Seconds of real time that the scheduler took for its decisions. All other numbers are reproduced if the same
+    settings are run again."""
 
     @property
     def scheduler_us_per_report(self) -> float:
@@ -81,7 +81,7 @@ class RunOutcome:
         do_minimize
             Whether the metric is minimised.
         scheduler_s
-            As the attribute.
+            See the attribute.
         scale
             Scale of the regret.
         """
@@ -107,8 +107,8 @@ class RunOutcome:
 def plan(study: Study) -> list[StudyRun]:
     """All runs of a study, in the order in which their results are listed.
 
-    A scheduler that does not know the deadline is run once, to the longest deadline, and read at each; any other is run
-    once for each deadline.
+    A scheduler that does not know the deadline runs once, up to the longest deadline, and is read at each deadline. Any
+    other scheduler runs once for each deadline.
     """
     runs = []
     for scenario in study.scenarios:

@@ -16,7 +16,7 @@ def parse_scaling(text: str) -> str | dict[int, float]:
     Raises
     ------
     ValueError
-        It is neither.
+        The text is neither a name nor a table.
     """
     if ":" not in text:
         if text not in SCALINGS:

@@ -34,7 +34,7 @@ class Problem:
     time_attr: str
     max_t: float | int
     first_level: float | int = 1
-    """The first level above 0, at which a scheduler may decide for the first time if ``max_t`` is below 1."""
+    """The first level above 0. A scheduler may decide there for the first time if ``max_t`` is below 1."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class _Kind:
     """Arguments that the name implies."""
     knows_deadline: bool = False
     knows_devices: bool = False
-    """Whether it is told beforehand which devices come and go."""
+    """Whether the scheduler is told beforehand which devices come and go."""
     searcher: str | None = "random_search"
-    """Default of the part after ``+``; None if the name has no such part."""
+    """Default of the part after ``+``; None: the name has no such part."""
 
 
 _KINDS = {
@@ -96,7 +96,7 @@ _KINDS = {
     ),
 }
 
-#: Arguments that the comparison sets, so that users cannot.
+#: Arguments that the comparison sets and users therefore cannot set.
 _RESERVED = (
     *("self", "config_space", "metric", "time_attr", "max_t", "do_minimize", "num_devices", "deadline_s", "clock"),
     *("type", "searcher", "searcher_kwargs", "points_to_evaluate", "random_seed", "max_resource_attr", "metrics"),
@@ -118,7 +118,7 @@ def scheduler_names() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SchedulerSpec:
-    """A scheduler as the user names it: ``name[+searcher][:option=value]...``."""
+    """A scheduler as the user writes it: ``name[+searcher][:option=value]...``."""
 
     name: str
     searcher: str | None = None
@@ -146,7 +146,7 @@ class SchedulerSpec:
 
     @property
     def knows_deadline(self) -> bool:
-        """Whether the scheduler uses the deadline, so that it must be run once for each."""
+        """Whether the scheduler uses the deadline, so that it must be run once for each deadline."""
         return _KINDS[self.name].knows_deadline
 
 
@@ -163,8 +163,8 @@ def make_scheduler(
     """Creates a scheduler.
 
     Every scheduler with random search tries the ``points_to_evaluate`` first, and then draws from the configuration
-    space. Both orders depend only on ``seed``: with one seed, all of them see the same configurations. A model-based
-    searcher starts without data.
+    space. Both orders depend only on ``seed``, so with the same seed all these schedulers see the same configurations.
+    A model-based searcher starts without data.
 
     Parameters
     ----------
@@ -175,20 +175,20 @@ def make_scheduler(
     seed
         Seed of all random choices.
     num_devices, deadline_s
-        For a scheduler that uses them.
+        Given to a scheduler that uses them.
     points_to_evaluate
         Configurations to try first.
     scaling
         Speed-up by number of devices, for the option ``scaling=given``.
     devices_over_time
-        From which time on (s) how many devices are there, for a scheduler that knows it beforehand.
+        Times (s) and the numbers of devices from these times on, for a scheduler that knows them beforehand.
 
     Raises
     ------
     TypeError, ValueError
-        The scheduler refuses the value of an option.
+        The scheduler rejects the value of an option.
     """
-    is_news(problem.metric, problem.do_minimize)  # a doubt is told by the command, and not by each of its processes
+    is_news(problem.metric, problem.do_minimize)  # the command warns about the metric, not each of its processes
     kind = _KINDS[spec.name]
     arguments: dict[str, Any] = {
         "config_space": dict(problem.config_space),
@@ -201,7 +201,7 @@ def make_scheduler(
     elif kind.make in (AsynchronousSuccessiveHalving, SingleObjectiveScheduler) and "searcher" not in kind.fixed:
         arguments["searcher"] = SeededRandomSearcher(problem.config_space, points_to_evaluate, seed)
     elif kind.make is SingleObjectiveScheduler:
-        # Syne Tune does not pass the seed of a scheduler to such a searcher.
+        # Syne Tune does not pass the seed of a scheduler to this searcher.
         arguments["searcher_kwargs"] = {"random_seed": seed}
     elif kind.make is not OptunaHyperband:
         arguments["searcher"] = spec.searcher
@@ -212,7 +212,7 @@ def make_scheduler(
     if kind.make is not SingleObjectiveScheduler:
         arguments |= {"time_attr": problem.time_attr, "max_t": problem.max_t}
         if problem.max_t < 1 and kind.make is not OptunaHyperband:
-            # The default of 1 is for levels that are epochs.
+            # The default of 1 assumes that levels are epochs.
             arguments["epochs" if kind.make is IEpoch else "grace_period"] = problem.first_level
     if kind.knows_deadline:
         arguments |= {"num_devices": num_devices, "deadline_s": deadline_s}
@@ -229,11 +229,11 @@ def make_scheduler(
 
 
 class SeededRandomSearcher(SingleObjectiveBaseSearcher):
-    """The random search of this project's schedulers, for schedulers of Syne Tune, whose random search has no seed."""
+    """Random search of this project, for schedulers of Syne Tune, whose own random search has no seed."""
 
     def __init__(self, config_space: Mapping[str, Any], points: Sequence[Mapping[str, Any]], seed: int) -> None:
         super().__init__(dict(config_space), random_seed=seed)
-        # The seed is derived as in MultiFidelityScheduler, so that the configurations are the same.
+        # The seed is derived as in MultiFidelityScheduler, so that the configurations are equal.
         _, searcher_seed = np.random.SeedSequence(seed).generate_state(2) >> 1
         self._search = RandomSearcher(config_space, [dict(point) for point in points], int(searcher_seed))
 
@@ -266,7 +266,7 @@ def _parse_option(name: str, text: str) -> tuple[str, Any]:
     choices = known_options(name)
     if option not in choices:
         raise unknown_name(f"option of {name!r}", option, choices)
-    # None is written "None", as in Python: "none" is the name of a policy.
+    # None is written "None", as in Python, because "none" is the name of a policy.
     constants = {"true": True, "false": False}
     if value.lower() in constants:
         return option, constants[value.lower()]

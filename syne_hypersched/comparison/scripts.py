@@ -14,7 +14,7 @@ from syne_hypersched.comparison.names import unknown_name
 from syne_hypersched.comparison.repository import repository
 from syne_hypersched.comparison.schedulers import Problem
 
-#: The scripts are examples of the repository, which a wheel does not have.
+#: The scripts are examples in the repository. A wheel does not contain them.
 SCRIPTS_FOLDER = Path("examples") / "training_scripts"
 
 
@@ -23,13 +23,13 @@ class Option:
     """An option of a training script that is not tuned."""
 
     name: str
-    """On the command line of the comparison, without dashes."""
+    """The name on the command line of the comparison, without dashes."""
     argument: str
     """Argument of the script."""
     description: str
     convert: Callable[[str], Any] = str
     default: Any = None
-    """None omits the argument."""
+    """None: the argument is omitted."""
     choices: tuple[str, ...] = ()
 
 
@@ -49,7 +49,7 @@ class TrainingScript:
     time_attr: str = "epoch"
     options: tuple[Option, ...] = ()
     processes: Processes = "per_device"
-    """As in :class:`~syne_hypersched.ElasticLocalBackend`: ``"single"`` for a script that does not know ranks."""
+    """As in :class:`~syne_hypersched.ElasticLocalBackend`. ``"single"``: the script does not support ranks."""
 
     def problem(self, options: Sequence[tuple[str, str]], max_t: int | None = None) -> Problem:
         """The optimisation problem of the script with these options.
@@ -157,17 +157,17 @@ _SCRIPTS = (
 
 
 def script_names() -> dict[str, str]:
-    """The script names, with descriptions; empty if the package was installed from a wheel, which has no examples."""
+    """The script names, with descriptions; empty if the package was installed from a wheel, without the examples."""
     return {} if repository() is None else {script.name: script.description for script in _SCRIPTS}
 
 
 def find_script(name: str) -> TrainingScript:
-    """The script of a name.
+    """The script with a given name.
 
     Raises
     ------
     ValueError
-        There is none.
+        There is no such script.
     FileNotFoundError
         The package was installed from a wheel.
     """

@@ -18,7 +18,7 @@ _DURATION = re.compile(r"(?P<number>[0-9.eE+-]+)\s*(?P<unit>[a-z%]*)")
 
 @dataclass(frozen=True)
 class Duration:
-    """A time, in seconds or in median full runs: training one configuration to the end on one device."""
+    """A time, in seconds or in median full runs. A full run trains one configuration to the end on one device."""
 
     number: float
     unit: str = "s"
@@ -37,7 +37,7 @@ class Duration:
         Raises
         ------
         ValueError
-            The text is none of these.
+            The text has none of these forms.
         """
         match = _DURATION.fullmatch(text.strip())
         try:
@@ -51,7 +51,7 @@ class Duration:
             ) from None
 
     def in_seconds(self, full_run_s: float | None) -> float:
-        """The seconds, given those of a median full run.
+        """The number of seconds, given that of a median full run.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class Duration:
 
 @dataclass(frozen=True)
 class TableFile:
-    """A user's own table of learning curves: a row for each configuration and epoch."""
+    """A user's own table of learning curves, with a row for each configuration and epoch."""
 
     path: str
     metric: str
@@ -78,7 +78,7 @@ class TableFile:
     time_attr: str = "epoch"
     elapsed_time_attr: str = "elapsed_s"
     configuration: tuple[str, ...] | None = None
-    """Columns of the hyperparameters; by default all columns that are neither times nor ``metric``."""
+    """Columns of the hyperparameters. Default: all columns except times and ``metric``."""
     sha256: str = ""
     """Digest of the files, so that results of different tables are never mixed."""
     epoch_time_attr: str | None = None
@@ -88,7 +88,7 @@ class TableFile:
     configs_path: str | None = None
     """A second file, with one line for each configuration."""
     config_id: str | None = None
-    """The column by which the two files are joined; by default ``config_id``."""
+    """The column on which the two files are joined; by default ``config_id``."""
     where: tuple[tuple[str, str], ...] | None = None
     """Columns and values: only lines with these values are read."""
 
@@ -102,17 +102,17 @@ class Scenario:
     num_devices: int
     schedulers: tuple[str, ...]
     scaling: str | None = "resnet50"
-    """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, which measures it."""
+    """Name of a scaling table, or a table such as ``"1:1,2:1.8"``; None with the local backend, which measures it."""
     launch_cost: Duration | None = field(default_factory=lambda: Duration(1, "%"))
     """Cost of each start, resume and resize; None on the local backend."""
     relaunch_cost: Duration | None = None
-    """Cost of each resume, and of each resize that is a launch. None: they cost as much as a start."""
+    """Cost of each resume, and of each resize that is a launch. None: the same as a start."""
     join_cost: Duration | None = None
-    """For how long training stops at each resize that takes place while the trial trains on. New processes get ready
-    for as long as a launch takes. None: a resize is a launch."""
+    """How long training stops at each resize in which processes join or leave while the trial goes on training. New
+    processes need as long as a launch to become ready. None: a resize is a launch."""
     pool: str | None = None
-    """Devices that come and go: from which share of the deadline on which share of the devices is there, as in
-    ``"0.3:0.5,0.6:1"``. None: all are always there."""
+    """Changes of the number of devices: pairs of a share of the deadline and a share of the devices that exist from
+    then on, as in ``"0.3:0.5,0.6:1"``. None: all devices always exist."""
 
     def __post_init__(self) -> None:
         if self.pool is not None:
@@ -121,18 +121,18 @@ class Scenario:
             raise ValueError(f"num_devices must be at least 1, but got {self.num_devices!r}")
         for name in ("relaunch_cost", "join_cost"):
             if self.launch_cost is None and (cost := getattr(self, name)) is not None:
-                raise ValueError(f"{name} must be None where launch_cost is, but got {cost}")
+                raise ValueError(f"{name} must be None if launch_cost is None, but got {cost}")
         if not self.schedulers:
             raise ValueError("schedulers must have at least one name, but got none")
         _check_distinct("schedulers", self.schedulers)
 
     def devices_over_time(self, deadline_s: float) -> list[tuple[float, int]]:
-        """From which time on how many devices are there; empty if all always are.
+        """Times (s) and the numbers of devices from these times on; empty if all devices always exist.
 
         Raises
         ------
         ValueError
-            :attr:`pool` is no such list.
+            :attr:`pool` does not have this form.
         """
         pairs = [] if self.pool is None else [entry.split(":") for entry in self.pool.split(",")]
         try:
@@ -145,7 +145,7 @@ class Scenario:
 
     @property
     def launches(self) -> str | None:
-        """What launches cost, and what resizes do if they are none, as in ``"1%"``, ``"5%+2%"`` and ``"5%/0.1%"``."""
+        """Costs of launches, and of resizes that are not launches, as in ``"1%"``, ``"5%+2%"`` and ``"5%/0.1%"``."""
         if self.launch_cost is None:
             return None
         later = "" if self.relaunch_cost is None else f"+{self.relaunch_cost}"
@@ -164,7 +164,7 @@ class Scenario:
         return ", ".join(parts)
 
     def name_beside(self, base: Scenario) -> str:
-        """A short name: the differences from another scenario; the whole name if there are none."""
+        """A short name: the differences from another scenario; the whole name if there are no differences."""
         parts = [self.benchmark] if self.benchmark != base.benchmark else []
         if self.num_devices != base.num_devices:
             parts.append(f"{self.num_devices} devices")
@@ -178,7 +178,7 @@ class Scenario:
 
     @property
     def folder(self) -> str:
-        """Name of the folder of its runs."""
+        """Name of the folder with its runs."""
         pool = None if self.pool is None else f"pool-{self.pool}"
         parts = (self.benchmark, f"{self.num_devices}dev", self.scaling, self.launches, pool)
         return "-".join(folder_name(str(part)) for part in parts if part is not None)
@@ -254,7 +254,7 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_as_json(item) for item in value]
     if isinstance(value, (Scenario, TableFile)):
-        # What came later is named only where it is used, so that folders of earlier studies can be gone on with.
+        # Settings added later are stored only if they are used, so that earlier studies can be continued.
         return {
             name: _as_json(item)
             for name, item in vars(value).items()

@@ -1,7 +1,7 @@
-"""Tables of real learning curves that are not part of the project, if there is a copy of them.
+"""Tables of real learning curves that are not part of the project, if a copy exists.
 
-The environment variable SYNE_HYPERSCHED_DATA names the folder. In a repository, the default is ``../shared/data``
-beside it. If the folder exists, the names in :func:`shared_tables` are benchmarks.
+The environment variable SYNE_HYPERSCHED_DATA names the folder of the copy. In a repository, the default is
+``../shared/data`` beside the repository. If the folder exists, the names in :func:`shared_tables` are benchmarks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from syne_hypersched.comparison.repository import repository
 FOLDER_VARIABLE = "SYNE_HYPERSCHED_DATA"
 LCBENCH_DATASETS = ("Fashion-MNIST", "adult", "connect-4", "covertype", "segment", "volkert")
 
-#: TaskSet's names, by ours.
+#: Our names of TaskSet's tasks, with the original names.
 TASKSET_TASKS = {
     "lstm-average": "imdb_patch128_LSTM128_avg_bs64",
     "lstm": "imdb_patch128_LSTM128_bs64",
@@ -47,7 +47,7 @@ PERFORMANCE_TASKS = {
     "metaqnn": _PerformanceTask(
         "metaqnn_cifar10", "CNNs of MetaQNN on CIFAR-10", ("num_params", "depth", "lr"), "val_acc", False, range(1, 21)
     ),
-    # Every fifth of 500 epochs, so that a curve has as many levels as others.
+    # Every fifth of 500 epochs, so that a curve has as many levels as the others.
     "alexnet": _PerformanceTask(
         "alexnet_imagenet", "AlexNets on a tenth of ImageNet", ("lr", "ss"), "val_acc", False, range(5, 501, 5)
     ),
@@ -68,7 +68,7 @@ class SharedTable:
 
 
 def data_folder() -> Path | None:
-    """The folder of the tables; None without a repository if the variable is not set."""
+    """The folder of the tables; None if there is no repository and the variable is not set."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named is not None:
         return Path(named)
@@ -77,7 +77,7 @@ def data_folder() -> Path | None:
 
 
 def shared_tables() -> Mapping[str, SharedTable]:
-    """The available tables by name; empty without the folder."""
+    """The available tables by name; empty if the folder does not exist."""
     folder = data_folder()
     tables: dict[str, SharedTable] = {}
     if folder is None:
@@ -118,7 +118,7 @@ def shared_tables() -> Mapping[str, SharedTable]:
 
 
 def _read_taskset(folder: Path, name: str, task: str) -> TableBlackbox:
-    """Evaluations after the start, each of 200 training steps."""
+    """The evaluations after the start. Each evaluation comes after 200 training steps."""
     path = folder / "taskset_imdb_rnn"
     configs = pd.read_parquet(path / "configs.parquet").set_index("config_id")
     curves = pd.read_parquet(path / "curves.parquet", columns=["task", "config_id", "eval", "valid_loss"])
@@ -139,7 +139,7 @@ def _read_performance(folder: Path, name: str, task: _PerformanceTask) -> TableB
 
 
 def _without_times(name: str, configs: pd.DataFrame, metrics: Mapping[str, npt.NDArray[np.float64]]) -> TableBlackbox:
-    """A table whose source has no times: each level takes a second."""
+    """A table whose source has no times. Each level is assumed to take one second."""
     shape = next(iter(metrics.values())).shape
     seconds = np.broadcast_to(np.arange(1.0, shape[1] + 1), shape)
     return TableBlackbox(configs.to_dict(orient="records"), metrics, seconds, name=name)
@@ -166,7 +166,7 @@ def _read_lcbench(folder: Path, dataset: str) -> TableBlackbox:
 
 
 def _read_spikenas(folder: Path) -> TableBlackbox:
-    """The networks that were trained for 100 epochs; an epoch takes a hundredth of the seconds of the run."""
+    """The networks that were trained for 100 epochs. An epoch takes a hundredth of the time of the run."""
     path = folder / "spikenas_bench"
     networks = pd.read_parquet(path / "cifar10_archs.parquet")
     networks = networks[networks.n_epochs == 100].sort_values("arch_id")
@@ -179,7 +179,7 @@ def _read_spikenas(folder: Path) -> TableBlackbox:
         networks[edges].to_dict(orient="records"),
         {"val_acc": accuracy[list(epochs)].to_numpy()},
         seconds,
-        # Searchers propose networks that the table lacks, those that were trained for 200 epochs.
+        # Searchers may propose networks that the table lacks: those that were trained for 200 epochs.
         lookup="nearest",
         name="spikenas-cifar10",
     )

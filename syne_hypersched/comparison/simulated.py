@@ -87,7 +87,7 @@ def _launch_cost(scenario: Scenario, full_run_s: float) -> LaunchCost:
 
 @contextmanager
 def _without_notices() -> Iterator[None]:
-    """Suppresses warnings that a scheduler gives once per tuning, since there are hundreds of runs."""
+    """Suppresses warnings that a scheduler gives once per tuning, because a study has hundreds of runs."""
     notices = logging.getLogger(hypersched.__name__)
     before = notices.level
     notices.setLevel(logging.ERROR)
@@ -117,7 +117,7 @@ class ReportLog:
 def store(simulation: Simulation, path: Path) -> None:
     """Stores a run in Syne Tune's format, without the configurations to try first.
 
-    These are the rows of the table in the order of the seed, and would be most of the metadata of every run.
+    These configurations are the rows of the table in the order of the seed. They would fill most of the metadata.
     """
     arguments = simulation.metadata.get("scheduler_kwargs", {})
     slim = {name: value for name, value in arguments.items() if name != "points_to_evaluate"}

@@ -16,9 +16,9 @@ class Interval:
     """A mean with its confidence interval."""
 
     mean: float
-    """NaN without a value."""
+    """NaN without values."""
     half_width: float
-    """Half-width of the interval; NaN with fewer than two values, which do not determine an interval."""
+    """Half-width of the interval; NaN with fewer than two values, from which no interval can be computed."""
     num_values: int
 
     @property
@@ -37,7 +37,7 @@ class PairedDifference:
     """The advantage of one scheduler over another on the same seeds."""
 
     gain: Interval
-    """Difference of the metric; positive if the scheduler was better, also for a metric that is minimised."""
+    """Difference of the metric; positive if the scheduler was better, even if the metric is minimised."""
     wins: int
     ties: int
     losses: int
@@ -85,7 +85,7 @@ def t_half_width(standard_deviation: npt.ArrayLike, num_values: int, level: floa
 def paired_difference(
     values: Sequence[float], reference: Sequence[float], do_minimize: bool, level: float = 0.95
 ) -> PairedDifference:
-    """Compares two schedulers seed by seed; a pair with a NaN is left out.
+    """Compares two schedulers seed by seed. Pairs with a NaN are left out.
 
     Parameters
     ----------

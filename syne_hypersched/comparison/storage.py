@@ -1,4 +1,4 @@
-"""The folder of a study: its files, which are written atomically, and checks whether a folder belongs to a study."""
+"""The folder of a study: writes its files atomically, and checks whether a folder belongs to a study."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def source_digest() -> str:
 
 
 def digest_of(sources: Mapping[str, Path]) -> str:
-    """SHA-256 of files and of all files in folders: of their names and contents, not of their location.
+    """SHA-256 of files, and of all files in folders: of their names and contents, not of their location.
 
     Parameters
     ----------
     sources
-        Files and folders, by a name that replaces their location. Compiled files of Python are ignored.
+        Files and folders, each with a name that replaces its location. Compiled Python files are ignored.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def digest_of(sources: Mapping[str, Path]) -> str:
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """Writes a file aside and renames it, so that a reader finds the whole old file or the whole new one."""
+    """Writes a file aside and renames it. A reader finds either the whole old file or the whole new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
@@ -105,8 +105,8 @@ class StudyFolder:
         Raises
         ------
         ValueError
-            The folder has results of other settings, of other source code, or of a version whose results cannot be
-            read; the message names the difference.
+            The folder contains results of other settings, of other source code, or of a version whose results cannot
+            be read; the message names the difference.
         """
         objection = self.objection(study)
         if objection is not None:
@@ -138,7 +138,7 @@ class StudyFolder:
             differences = "; ".join(differing(stored["study"], _as_stored(study)))
             return (
                 f"has results of other settings ({differences})",
-                "choose another --output, or give the same settings to continue them",
+                "choose another --output, or give the same settings to continue the study",
             )
         if stored.get("source") != source_digest():
             return (
@@ -176,19 +176,19 @@ class StudyFolder:
 
 
 def default_output(study: Study) -> Path:
-    """The default folder of the settings: the same settings continue there."""
+    """The default folder for these settings. The same settings always give the same folder."""
     digest = hashlib.sha256(json.dumps(study.as_json(), sort_keys=True).encode()).hexdigest()[:8]
     name = "-".join(dict.fromkeys(folder_name(scenario.benchmark) for scenario in study.scenarios))
     return Path("comparison-results") / f"{study.preset}-{name}-{digest}"
 
 
 def usable_output(study: Study, folder: Path) -> tuple[Path, str | None]:
-    """The folder or, if its content must not be mixed with the study's results, the first free folder with a number.
+    """The folder; or the first free folder with a number, if results must not be added to the folder.
 
     Returns
     -------
     tuple
-        The folder, and the reason why it is not the given one (None if it is).
+        The folder, and the reason if it is not the given one (otherwise None).
     """
     objection = StudyFolder(folder).objection(study)
     if objection is None:
@@ -202,7 +202,7 @@ def _as_stored(study: Study) -> Any:
 
 
 def differing(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """The differences of two settings, in words."""
+    """The differences between two settings, in words."""
     found = []
     for name in dict.fromkeys([*stored, *wanted]):
         old, new = stored.get(name), wanted.get(name)

@@ -19,7 +19,7 @@ SCENARIO_COLUMNS = ["benchmark", "num_devices", "scaling", "launch_cost"]
 
 
 def scenario_cells(scenario: Scenario) -> dict[str, Any]:
-    """The columns that identify the scenario of a row: with a column ``pool`` where devices come and go."""
+    """The columns that identify the scenario of a row. There is a column ``pool`` if devices come and go."""
     values = (scenario.benchmark, scenario.num_devices, scenario.scaling, scenario.launches)
     pool = {} if scenario.pool is None else {"pool": scenario.pool}
     return dict(zip(SCENARIO_COLUMNS, values, strict=True)) | pool
@@ -49,14 +49,14 @@ def results_table(results: Results) -> pd.DataFrame:
 
 
 def summary_table(results: Results) -> pd.DataFrame:
-    """The summary of each run at each deadline, with the columns of the HyperSched authors' ``Summary``.
+    """The summary of each run at each deadline, with the same columns as the HyperSched authors' ``Summary``.
 
     Returns
     -------
     pandas.DataFrame
         Columns: those that identify the run, ``trials_seen``, ``best_value``, ``best_at`` (epoch), ``length_mean``,
-        ``length_median``, ``length_p10``, ``length_p90`` (of the trials' lengths in epochs), and for the three trials
-        with the best values ``top1_length``, ``top1_value``, ``top2_length``...
+        ``length_median``, ``length_p10``, ``length_p90`` (of the trials' lengths in epochs). For the three trials with
+        the best values, there are also ``top1_length``, ``top1_value``, ``top2_length``...
     """
     rows = []
     for run, outcome in results:
@@ -74,7 +74,7 @@ def summary_table(results: Results) -> pd.DataFrame:
 
 
 def timings_table(results: Results) -> pd.DataFrame:
-    """The cost of the schedulers' decisions in real time, which differs between executions.
+    """The cost of the schedulers' decisions in real time. It differs between executions.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def _columns(name: str, interval: Interval) -> dict[str, float]:
 
 
 def align(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Rows of cells as text in columns. The first ``left`` columns are aligned left, the others right."""
+    """Rows of cells as text in columns. The first ``left`` columns are aligned left, and the others right."""
     widths = [max(_terminal_text.width(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

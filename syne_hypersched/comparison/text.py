@@ -15,12 +15,12 @@ from syne_hypersched.comparison.statistics import mean_interval
 from syne_hypersched.comparison.tables import align, comparison_table, scenario_cells, summary_table
 
 LEGEND = """\
-± is the half-width of a 95 % interval over the seeds. The gain over the reference is paired by seed and positive where
-better. Trials: those that reported by the deadline. Utilisation: share of device-seconds in training that was reported
-by the deadline."""
-REGRET_LEGEND = "Regret is 0 at the best value in the table and 1 at the median configuration's best."
+± is the half-width of a 95 % interval over the seeds. The gain over the reference is paired by seed; it is positive
+where the scheduler is better. Trials: those that reported by the deadline. Utilisation: share of device-seconds spent
+on training that was reported by the deadline."""
+REGRET_LEGEND = "Regret is 0 at the best value in the table, and 1 at the best value of the median configuration."
 NOISE_LEGEND = f"""\
-Where a name ends in {NOISE}, the metric is what was reported, with noise, and regret is of its value without noise."""
+If a name ends in {NOISE}, the metric is the reported one, with noise, and regret is computed without noise."""
 
 _MANY_SCENARIOS = 4
 
@@ -117,7 +117,7 @@ def describe_growth(results: Results) -> str:
 
 
 def describe_summary(results: Results) -> str:
-    """The experiment-level summary of the HyperSched authors, means over the seeds."""
+    """The summary of the HyperSched authors for each experiment, as means over the seeds."""
     table = summary_table(results)
     keys = ["scheduler", "deadline"]
     cells = []
@@ -157,7 +157,7 @@ def describe(results: Results, brief: bool = False) -> str:
     results
         The results.
     brief
-        Whether to leave out the details of each scenario where there are many.
+        Whether to leave out the details of each scenario if there are many scenarios.
     """
     comparison = comparison_table(results)
     study = results.study
@@ -175,7 +175,7 @@ def describe(results: Results, brief: bool = False) -> str:
 
 
 def plus_minus(mean: float, high: float, spec: str = ".4f") -> str:
-    """A mean and the half-width of its interval; empty if unknown."""
+    """A mean and the half-width of its interval; empty if they are unknown."""
     if math.isnan(mean):
         return ""
     plain = spec.lstrip("+")
@@ -200,14 +200,14 @@ def _without_empty_columns(cells: list[list[str]]) -> list[list[str]]:
 
 
 def describe_verdicts(verdicts: pd.DataFrame, candidate: str, level: float) -> str:
-    """Verdicts as lines of text, a block for each machine and group of tables.
+    """Verdicts as lines of text, with a block for each machine and group of tables.
 
     Parameters
     ----------
     verdicts
         Rows of :func:`~syne_hypersched.comparison.verdicts.verdict_table`.
     candidate, level
-        Its arguments.
+        The arguments of ``verdict_table``.
     """
     blocks = []
     for (num_devices, scaling, launch_cost, group), rows in verdicts.groupby(
@@ -227,7 +227,7 @@ def describe_verdicts(verdicts: pd.DataFrame, candidate: str, level: float) -> s
         title = f"{group}: {', '.join(machine)}" if machine else str(group)
         blocks.append(f"{title}\n{align(cells, left=2)}")
     blocks.append(
-        "Gain: the rival's mean regret less that of the candidate, paired by table and seed. Intervals, p and verdicts "
-        f"hold\ntogether: any wrong verdict but level has a probability of at most {level:g}."
+        "Gain: the rival's mean regret minus that of the candidate, paired by table and seed. Intervals, p and "
+        f"verdicts\nhold together: the probability of any wrong verdict, except level, is at most {level:g}."
     )
     return "\n\n".join(blocks)

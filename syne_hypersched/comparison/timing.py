@@ -11,7 +11,7 @@ from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
 
 
 class TimedScheduler(TrialScheduler):
-    """A wrapper of any scheduler that measures its real time.
+    """Wraps any scheduler and measures the real time that it takes.
 
     Attributes
     ----------
@@ -25,27 +25,27 @@ class TimedScheduler(TrialScheduler):
         self.elapsed_s = 0.0
 
     def suggest(self) -> TrialSuggestion | None:
-        """Asks the scheduler what to start, timed."""
+        """Asks the scheduler which trial to start, timed."""
         return self._timed(self.scheduler.suggest)
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Tells the scheduler of a new trial, timed."""
+        """Tells the scheduler about a new trial, timed."""
         self._timed(self.scheduler.on_trial_add, trial=trial)
 
     def on_trial_error(self, trial: Trial) -> None:
-        """Tells the scheduler of a failed trial, timed."""
+        """Tells the scheduler about a failed trial, timed."""
         self._timed(self.scheduler.on_trial_error, trial=trial)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
-        """Asks the scheduler what to do after a report, timed."""
+        """Asks the scheduler how to continue after a report, timed."""
         return str(self._timed(self.scheduler.on_trial_result, trial=trial, result=result))
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
-        """Tells the scheduler of a completed trial, timed."""
+        """Tells the scheduler about a completed trial, timed."""
         self._timed(self.scheduler.on_trial_complete, trial=trial, result=result)
 
     def on_trial_remove(self, trial: Trial) -> None:
-        """Tells the scheduler of a trial that was stopped or paused, timed."""
+        """Tells the scheduler about a trial that was stopped or paused, timed."""
         self._timed(self.scheduler.on_trial_remove, trial=trial)
 
     def metric_names(self) -> list[str]:

@@ -20,7 +20,7 @@ MACHINE = ["num_devices", "scaling", "launch_cost"]
 NEEDED = ("benchmark", "scheduler", "seed", "regret")
 COLUMNS = ("benchmark", *MACHINE, "scheduler", "deadline", "seed", "regret")
 
-#: What is drawn at least for each wrong verdict that the level of a family allows: fewer samples have no tail.
+#: Number of samples for each wrong verdict that the level of a family allows. Fewer samples would have no tail.
 _SAMPLES_IN_THE_TAIL = 10
 
 
@@ -34,47 +34,47 @@ def verdict_table(
 ) -> pd.DataFrame:
     """Compares a scheduler with each of its rivals at each deadline, on each machine and each group of tables.
 
-    A comparison uses the seeds that both schedulers have on all tables of the group. A table on which neither has a
-    regret, since its best configuration is no better than the median one, is left out. A rival that has fewer than two
-    such seeds has no verdict; a warning names it. Verdicts hold together: the probability that any of them (but
-    ``level``) is wrong is at most ``level``.
+    A comparison uses the seeds that both schedulers have on all tables of the group. A table is left out if neither has
+    a regret on it, because its best configuration is no better than the median one. A rival with fewer than two such
+    seeds has no verdict; a warning names it. The level holds for all verdicts together: the probability that any of
+    them (except ``level``) is wrong is at most ``level``.
 
     Parameters
     ----------
     rows
-        Rows of :func:`~syne_hypersched.comparison.tables.results_table`, or of the file ``results.csv``, or your own
-        with the columns ``benchmark``, ``scheduler``, ``seed`` and ``regret`` (any number of which less is better).
-        ``deadline``, ``num_devices``, ``scaling`` and ``launch_cost`` are optional.
+        Rows of :func:`~syne_hypersched.comparison.tables.results_table`, or of the file ``results.csv``. Or your own
+        rows with the columns ``benchmark``, ``scheduler``, ``seed`` and ``regret`` (any number for which lower is
+        better). ``deadline``, ``num_devices``, ``scaling`` and ``launch_cost`` are optional.
     candidate
-        The scheduler.
+        The scheduler that is compared with its rivals.
     rivals
-        The others, without the candidate; by default all in ``rows``.
+        The other schedulers, without the candidate; by default all in ``rows``.
     groups
-        Names of groups and their tables. By default one group, ``"all tables"``. Tables that are not in ``rows`` are
-        left out.
+        Names of groups and their tables. Default: one group, ``"all tables"``. Tables that are not in ``rows`` are left
+        out.
     level, num_resamples
-        As in :func:`~syne_hypersched.comparison.referee.judge`. Many machines and groups share the level, and need more
-        samples; their number is then larger.
+        As in :func:`~syne_hypersched.comparison.referee.judge`. Many machines and groups share the level and need more
+        samples, so their number is increased.
 
     Returns
     -------
     pandas.DataFrame
         Columns: those of the machine, ``group``, ``deadline``, ``rival``, ``tables`` and ``seeds`` (their numbers),
-        ``regret`` and ``rival_regret`` (means), ``ratio`` (of these; below 1 the candidate is better), ``gain``,
-        ``low`` and ``high`` (difference of the means with its interval), ``p_value``, ``adjusted_p_value``,
+        ``regret`` and ``rival_regret`` (means), ``ratio`` (of the two means; below 1 the candidate is better),
+        ``gain``, ``low`` and ``high`` (difference of the means with its interval), ``p_value``, ``adjusted_p_value``,
         ``verdict``.
 
     Raises
     ------
     ValueError
-        ``rows`` lack a column or a scheduler, a regret is infinite or no number, the candidate is its own rival, or
-        no rival has two seeds in common with it on some machine and group.
+        ``rows`` lack a column or a scheduler, a regret is infinite or not a number, the candidate is its own rival, or
+        no rival shares two seeds with it on some machine and group.
     """
     rows = _completed(rows)
     keys = [column for column in COLUMNS if column != "regret"]
     twice = rows[rows.duplicated(keys)]
     if not twice.empty:
-        raise ValueError(f"rows must have each run once, but have this one twice: {twice[keys].iloc[0].to_dict()}")
+        raise ValueError(f"rows must have each run once, but have this run twice: {twice[keys].iloc[0].to_dict()}")
     infinite = rows[np.isinf(rows.regret)]
     if not infinite.empty:
         raise ValueError(f"regret must be finite or NaN, but is infinite in {infinite[keys].iloc[0].to_dict()}")
@@ -86,7 +86,7 @@ def verdict_table(
         rivals = [name for name in names if name != candidate]
     rivals = list(dict.fromkeys(rivals))
     if not rivals or candidate in rivals:
-        raise ValueError(f"rivals must name others than the candidate {candidate!r}, but got {rivals!r}")
+        raise ValueError(f"rivals must be schedulers other than the candidate {candidate!r}, but got {rivals!r}")
     available = list(dict.fromkeys(rows.benchmark))
     if groups is None:
         groups = {"all tables": available}
@@ -109,7 +109,7 @@ def verdict_table(
                 if (str(deadline), rival) not in judged_pairs:
                     without.setdefault(rival, []).append(f"{cells['group']} at {deadline}")
         if not pairs:
-            raise ValueError(f"{candidate!r} and a rival must have 2 seeds in common, but have fewer for {cells}")
+            raise ValueError(f"{candidate!r} and a rival must share at least 2 seeds, but share fewer for {cells}")
         judged = _judge_by_shape([own - other for _, own, other in pairs], level, num_resamples, len(families))
         for ((deadline, rival), own, other), judgement in zip(pairs, judged, strict=True):
             found.append(
@@ -122,8 +122,8 @@ def verdict_table(
             )
     for rival, places in without.items():
         logger.warning(
-            "no verdict on %r in %d of %d places (%s%s): it and %r have fewer than 2 seeds with a regret on all tables "
-            "in common. Run both with the same seeds, or put the tables that it lacks into a group of their own",
+            "no verdict on %r in %d of %d cases (%s%s): it and %r share fewer than 2 seeds that have a regret on all "
+            "tables. Run both with the same seeds, or put the tables that it lacks into a separate group",
             *(rival, len(places), len(places) + sum(cells["rival"] == rival for cells in found)),
             *("; ".join(places[:3]), "; ..." if len(places) > 3 else "", candidate),
         )
@@ -131,7 +131,7 @@ def verdict_table(
 
 
 def _completed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with all columns and with numbers as regrets."""
+    """Rows with all columns, and with regrets as numbers."""
     missing = [column for column in NEEDED if column not in rows]
     if missing:
         raise ValueError(f"rows must have the columns {', '.join(NEEDED)}, but lack {', '.join(missing)}")
@@ -183,12 +183,12 @@ def _pairs(family: pd.DataFrame, candidate: str, rivals: Sequence[str]) -> list[
 
 
 def _mean_regret(negated: npt.NDArray[np.float64]) -> float:
-    """The mean of regrets that are negated; a mean of 0 has no minus."""
+    """The mean of negated regrets. A mean of 0 has no minus sign."""
     return 0.0 - float(negated.mean())
 
 
 def _ratio(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    """The ratio of the means: 1 where both are 0, infinite where only the rival's is."""
+    """The ratio of the means: 1 if both are 0, infinite if only the rival's mean is 0."""
     first, second = _mean_regret(own), _mean_regret(other)
     if second == 0:
         return 1.0 if first == 0 else math.copysign(math.inf, first)
@@ -198,7 +198,7 @@ def _ratio(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> floa
 def _judge_by_shape(
     differences: Sequence[npt.NDArray[np.float64]], level: float, num_resamples: int, num_families: int
 ) -> list[Judgement]:
-    """Judges comparisons with the same tables and seeds together, as one family of all families."""
+    """Judges comparisons that have the same tables and seeds together. All families share the level."""
     shapes = list(dict.fromkeys(array.shape for array in differences))
     num_families *= len(shapes)
     if 0 < level < 1:

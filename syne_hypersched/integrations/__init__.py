@@ -1,1 +1,1 @@
-"""Other people's training loops as elastic trials: one module for each framework, imported only by training scripts."""
+"""Training loops of other frameworks as elastic trials: one module for each, imported only by training scripts."""

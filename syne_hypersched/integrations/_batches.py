@@ -1,4 +1,4 @@
-"""How a global batch is divided over devices, so that it is the same on any number of them."""
+"""Divides a global batch over devices, so that it is the same on any number of devices."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from syne_hypersched import checks, variables
 
 @dataclass(frozen=True)
 class Share:
-    """What one device computes of a step."""
+    """The part of a step that one device computes."""
 
     local_batch_size: int
-    """Samples of a micro-batch on one device."""
+    """Number of samples in a micro-batch on one device."""
     accumulation_steps: int
-    """Micro-batches of a step on one device."""
+    """Number of micro-batches of a step on one device."""
 
 
 def share_of(global_batch_size: int, num_devices: int, max_local_batch_size: int | None = None) -> Share:
-    """Divides a global batch exactly, in as few micro-batches as the memory of a device permits.
+    """Divides a global batch exactly, into as few micro-batches as the memory of a device permits.
 
     Parameters
     ----------
     global_batch_size
-        Samples of an optimiser step, over all devices.
+        Number of samples of an optimiser step, over all devices.
     num_devices
-        Devices.
+        Number of devices.
     max_local_batch_size
-        Samples that fit into the memory of a device at once; None: any number.
+        Number of samples that fit into the memory of a device at once; None: any number.
 
     Raises
     ------
     ValueError
-        A number is below 1, or the batch cannot be divided by the devices. Another batch would change the steps of an
-        epoch, so that a run could not go on where it was.
+        A number is below 1, or the batch cannot be divided by the devices. A different batch would change the steps of
+        an epoch, and the run could not continue at the same place.
     """
     checks.positive_integer("global_batch_size", global_batch_size)
     checks.positive_integer("num_devices", num_devices)
@@ -43,7 +43,7 @@ def share_of(global_batch_size: int, num_devices: int, max_local_batch_size: int
     if global_batch_size % num_devices:
         raise ValueError(
             f"global_batch_size must be a multiple of the {num_devices} devices of this launch, but got "
-            f"{global_batch_size}; choose one that all possible numbers of devices divide, such as "
+            f"{global_batch_size}; choose a multiple of all possible numbers of devices, such as "
             f"{num_devices * max(1, round(global_batch_size / num_devices))}"
         )
     on_device = global_batch_size // num_devices
@@ -53,5 +53,5 @@ def share_of(global_batch_size: int, num_devices: int, max_local_batch_size: int
 
 
 def num_processes() -> int:
-    """Processes of this launch, each with a device of its own; 1 for a script that was started by itself."""
+    """Number of processes of this launch, each with its own device; 1 if the script was started alone."""
     return max(1, variables.number(variables.WORLD_SIZE, 1, os.environ))

@@ -1,6 +1,6 @@
-"""What a callback of a boosting library does after each round: it saves the model, and then reports.
+"""The callbacks of boosting libraries: after each round they save the model, and then report.
 
-SIGTERM is left to its default: it ends the process at once, and the last whole model is at most some rounds old.
+SIGTERM keeps its default action and ends the process at once. The last whole model is then at most some rounds old.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from syne_hypersched.integrations._saved import Saved
 RESOURCE = "round"
 
 _BEFORE = "before"
-"""In the notes of a checkpoint: rounds of the model that the first launch has begun with."""
+"""Name in the notes of a checkpoint: number of rounds of the model that the first launch began with."""
 
 
 class Rounds:
-    """Models after rounds of boosting, each whole or not there, and their reports.
+    """Saves models after rounds of boosting, each in one step, and reports.
 
     Parameters
     ----------
     checkpoint_dir
         Folder for the models.
     metrics
-        What to report, as ``DATA-METRIC``; None: everything that is evaluated.
+        Names of the metrics to report, as ``DATA-METRIC``; None: all evaluated metrics.
     every
-        Rounds from one report to the next.
+        Number of rounds from one report to the next.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
     file_name
         Name of the file with a model.
     argument
-        Name of the argument with which the library is told the model to go on with.
+        Name of the library's argument for the model to continue from.
 
     Raises
     ------
     TypeError, ValueError
-        A parameter is something else, or this is one of several processes, which would all train the same model.
+        A parameter has a wrong type or value, or there are several processes, which would all train the same model.
     """
 
     def __init__(
@@ -62,22 +62,22 @@ class Rounds:
         self.every = checks.positive_integer("every", every)
         self._file_name, self._argument = file_name, argument
         self._saved = Saved(str(checks.path("checkpoint_dir", checkpoint_dir)), 1, reporter)
-        #: Rounds of a model of somebody else that the first launch has begun with.
+        #: Number of rounds of an existing model that the first launch began with.
         self._before = int(self._saved.notes.get(_BEFORE, 0))
         self._num_saved = int(self._saved.notes.get(RESOURCE, 0))
-        #: Rounds that earlier launches have trained.
+        #: Number of rounds that earlier launches have trained.
         self.num_done = self._num_saved - self._before
-        #: Rounds of the whole run; None: the script has not said it.
+        #: Number of rounds of the whole run; None: the script has not given it.
         self._num_wanted: int | None = None
 
     @property
     def model_path(self) -> str | None:
-        """The file of the model with which this launch continues; None without one."""
+        """Path of the model from which this launch continues; None if there is no model."""
         newest = self._saved.newest
         return None if newest is None else os.path.join(newest, self._file_name)
 
     def left(self, num_rounds: int) -> int:
-        """Rounds that are left of a number in all.
+        """Number of rounds left, given the total number.
 
         Raises
         ------
@@ -88,17 +88,17 @@ class Rounds:
         return max(0, self._num_wanted - self.num_done)
 
     def begin(self, num_rounds: int) -> None:
-        """Begins the training: delivers the last launch's report if it was not delivered.
+        """Begins the training. If the last launch's report was not delivered, delivers it.
 
         Parameters
         ----------
         num_rounds
-            Rounds of the model with which training begins.
+            Number of rounds of the model with which training begins.
 
         Raises
         ------
         ValueError
-            Training does not go on with the saved model, or the number of rounds is not what is left.
+            Training does not continue from the saved model, or the number of rounds is not the number that is left.
         """
         if self._saved.newest is None:
             self._before = num_rounds
@@ -115,22 +115,22 @@ class Rounds:
         self._saved.begin()
 
     def is_complete(self, num_rounds: int) -> bool:
-        """Whether a model with a number of rounds has all that the script wants."""
+        """Whether a model with a number of rounds has all rounds that the script wants."""
         return self._num_wanted is not None and num_rounds - self._before >= self._num_wanted
 
     def end(self, num_rounds: int, found: Mapping[str, float], save: Callable[[str], object], is_last: bool) -> None:
-        """A round has ended.
+        """Handles the end of a round.
 
         Parameters
         ----------
         num_rounds
-            Rounds of the model.
+            Number of rounds of the model.
         found
             Evaluated metrics, by name.
         save
-            Writes the model into a file.
+            Writes the model to a file.
         is_last
-            Whether no round follows.
+            Whether this is the last round.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class Rounds:
             self._save(num_rounds, {RESOURCE: level, **self._chosen(found)} if is_due else None, save)
 
     def finish(self, num_rounds: int, save: Callable[[str], object]) -> None:
-        """Training has ended: saves rounds that were not to be reported."""
+        """Handles the end of training: saves rounds after the last report."""
         if num_rounds > self._num_saved:
             self._save(num_rounds, None, save)
 
@@ -165,5 +165,5 @@ class Rounds:
 
 
 def num_threads() -> int:
-    """Threads for the devices that this launch holds: its share of the cores."""
+    """Number of threads for the devices of this launch: its share of the cores."""
     return variables.number("OMP_NUM_THREADS", 0, os.environ) or len(os.sched_getaffinity(0))

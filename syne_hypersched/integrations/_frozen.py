@@ -1,7 +1,7 @@
-"""Which parts of a module are frozen, which neither its state nor that of its optimiser tells.
+"""Records which parts of a module are frozen, since neither its state nor that of its optimiser contains this.
 
 A callback or a module may freeze layers when training begins and release them at some epoch, such as Lightning's
-``BackboneFinetuning``. A later launch freezes them again, and the epoch of the release is over.
+``BackboneFinetuning``. A later launch freezes them again, although the epoch of the release is already over.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 _FROZEN = "frozen"
-"""Entry in the notes of a checkpoint: names of frozen parts, by kind."""
+"""Name in the notes of a checkpoint: names of frozen parts, by kind."""
 
 
 def frozen_notes(module: Any) -> dict[str, Any]:
-    """For the next launch: parameters without gradients, layers in evaluation mode, and those that count no statistics.
+    """Notes for the next launch: frozen parameters, layers in evaluation mode, and layers that keep no statistics.
 
     Parameters
     ----------
     module
-        A ``torch.nn.Module``. If it is in an evaluation, nothing is known about its layers.
+        A ``torch.nn.Module``. During an evaluation, nothing is recorded about its layers.
     """
     modules = list(module.named_modules())
     found = {
@@ -31,12 +31,12 @@ def frozen_notes(module: Any) -> dict[str, Any]:
 
 
 def release(module: Any, notes: dict[str, Any]) -> None:
-    """Gives gradients to the parameters that had them, before processes agree on which ones they exchange.
+    """Enables gradients of parameters that had them, before the processes agree on which ones they exchange.
 
     Parameters
     ----------
     module
-        The module as this launch has made it.
+        The module as this launch made it.
     notes
         The notes of the last launch.
     """
@@ -46,14 +46,14 @@ def release(module: Any, notes: dict[str, Any]) -> None:
 
 
 def freeze_again(module: Any, notes: dict[str, Any]) -> None:
-    """Freezes what was frozen, and nothing else, when training begins.
+    """Freezes, when training begins, exactly the parts that were frozen before.
 
     Parameters
     ----------
     module
-        As it was made by this launch.
+        The module as this launch made it.
     notes
-        What the last launch has noted.
+        The notes of the last launch.
     """
     if _FROZEN not in notes:
         return

@@ -1,4 +1,4 @@
-"""What an elastic run needs of Hugging Face's ``TrainingArguments``."""
+"""Adapts Hugging Face's ``TrainingArguments`` to an elastic run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RESOURCES: tuple[Resource, ...] = ("epoch", "eval")
 
 
 def adopt(args: Any, resource: Resource) -> None:
-    """Makes a trainer save whenever it evaluates, or refuses the arguments.
+    """Makes a trainer save whenever it evaluates, or rejects its arguments.
 
     Raises
     ------
     ValueError
-        An argument does not go with an elastic run; the message says why.
+        An argument is not compatible with an elastic run; the message says why.
     """
     evaluates, saves = (_value(each) for each in (args.eval_strategy, args.save_strategy))
     if evaluates == "no":
@@ -37,16 +37,15 @@ def adopt(args: Any, resource: Resource) -> None:
             "the backend keeps the best checkpoint of all trials by itself"
         )
     for name, wanted, why in (
-        ("save_only_model", False, "a run goes on with its optimiser"),
-        ("ignore_data_skip", False, "a run goes on inside an epoch"),
+        ("save_only_model", False, "a run continues with its optimiser"),
+        ("ignore_data_skip", False, "a run continues inside an epoch"),
         ("auto_find_batch_size", False, "the global batch is the same in each launch"),
     ):
         if getattr(args, name, wanted) != wanted:
             raise ValueError(f"{name} must be {wanted}, since {why}, but got {getattr(args, name)!r}")
     if args.push_to_hub and _value(args.hub_strategy) != "end":
         raise ValueError(
-            'hub_strategy must be "end", since checkpoints are moved into their place, but got '
-            f"{_value(args.hub_strategy)!r}"
+            f'hub_strategy must be "end", since checkpoints are moved into place, but got {_value(args.hub_strategy)!r}'
         )
     if getattr(args, "fsdp", None) and args.device.type == "cpu":
         raise ValueError(
@@ -65,7 +64,7 @@ def adopt(args: Any, resource: Resource) -> None:
             "The elastic run saves at the next step instead."
         )
         args.enable_jit_checkpoint = False
-    # Such as how often EarlyStoppingCallback has seen no improvement.
+    # For example, how often EarlyStoppingCallback has seen no improvement.
     args.restore_callback_states_from_checkpoint = True
 
 
@@ -75,9 +74,9 @@ def divide(args: Any, global_batch_size: int | None) -> None:
     Parameters
     ----------
     args
-        Arguments for one device, which are changed.
+        Arguments for one device. They are changed.
     global_batch_size
-        Samples of an optimiser step, over all devices; None: as many as on one device.
+        Number of samples of an optimiser step, over all devices; None: the same as on one device.
 
     Raises
     ------
@@ -92,7 +91,7 @@ def divide(args: Any, global_batch_size: int | None) -> None:
     args.gradient_accumulation_steps = share.accumulation_steps
     if not args.dataloader_drop_last:
         return
-    # The trainer leaves out the last batch of an evaluation, too, and how many samples these are depends on the batch.
+    # The trainer also leaves out the last batch of an evaluation. Its number of samples depends on the batch size.
     if args.per_device_eval_batch_size % num_devices:
         raise ValueError(
             f"per_device_eval_batch_size must be a multiple of the {num_devices} devices of this launch with "
@@ -105,7 +104,7 @@ def divide(args: Any, global_batch_size: int | None) -> None:
 def level(args: Any, state: Any, resource: Resource) -> int | None:
     """The resource level that a run has reached; None inside an epoch, if epochs are counted.
 
-    A run that ends inside an epoch, or between two evaluations, has one more evaluation at its end.
+    A run that ends inside an epoch, or between two evaluations, has another evaluation at its end.
     """
     epoch: float = state.epoch
     if _value(args.eval_strategy) == "steps":
@@ -129,7 +128,7 @@ def is_due(args: Any, state: Any) -> bool:
 
 
 def is_whole(epoch: float) -> bool:
-    """Whether a number of epochs is an integer, but for rounding."""
+    """Whether a number of epochs is an integer, apart from rounding errors."""
     return abs(epoch - round(epoch)) < 1e-6
 
 
@@ -156,7 +155,7 @@ def checked(metrics: Any, resource: Any) -> tuple[tuple[str, ...], Resource]:
     Raises
     ------
     TypeError, ValueError
-        One of them is something else.
+        An argument has a wrong type or value.
     """
     names = checks.names("metrics", metrics)
     if not names:
@@ -165,7 +164,7 @@ def checked(metrics: Any, resource: Any) -> tuple[tuple[str, ...], Resource]:
 
 
 def batch_size(args: Any) -> int:
-    """Samples of a step, over all devices."""
+    """Number of samples of a step, over all devices."""
     return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
 
 

@@ -1,6 +1,6 @@
 """The best checkpoint of a ``transformers.Trainer``, for ``load_best_model_at_end``.
 
-The trainer notes its absolute path, which is another one if the folder was moved or copied. So it is found again by its
+The trainer stores its absolute path, which changes if the folder is moved or copied. So the checkpoint is found by its
 name.
 """
 
@@ -14,12 +14,12 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 _BEST = "best-model-"
-_STATE = "trainer_state.json"  # the trainer's own name for it
-_PREFIX = "checkpoint-"  # and for its folders
+_STATE = "trainer_state.json"  # the trainer's name for this file
+_PREFIX = "checkpoint-"  # the trainer's names of folders begin with this
 
 
 def trainer_folder(checkpoint: str) -> str:
-    """The folder in a checkpoint that the trainer has written."""
+    """The folder that the trainer has written inside a checkpoint."""
     names = [name for name in os.listdir(checkpoint) if name.startswith(_PREFIX)]
     return os.path.join(checkpoint, max(names, key=len, default=""))
 
@@ -37,7 +37,7 @@ class Best:
         self._path = path
 
     def keep(self, state: Any, written: str) -> None:
-        """Keeps a checkpoint if it is the best one, and notes in it where the best one is.
+        """Keeps a checkpoint if it is the best one, and writes the place of the best one into it.
 
         Parameters
         ----------
@@ -54,27 +54,27 @@ class Best:
         state.save_to_json(os.path.join(written, _STATE))
 
     def name(self, state: Any) -> None:
-        """Tells the state where the best checkpoint is kept, if it has one."""
+        """Sets, in the state, where the best checkpoint is kept, if there is one."""
         if state.best_model_checkpoint is not None:
             state.best_model_checkpoint = self._path_of(state)
 
     def remove_others(self, state: Any) -> None:
-        """Removes checkpoints that are no longer the best."""
+        """Removes checkpoints that are not the best any more."""
         for name in os.listdir(self._path):
             if name.startswith(_BEST) and name != os.path.basename(state.best_model_checkpoint or ""):
                 shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
 
     def find_again(self, state: Any, loaded: str, is_main: bool) -> None:
-        """Tells the state of a run that goes on where its best checkpoint is.
+        """Sets the place of the best checkpoint in the state of a run that continues.
 
         Parameters
         ----------
         state
             The trainer's state.
         loaded
-            The trainer's folder from which the run goes on.
+            The trainer's folder from which the run continues.
         is_main
-            Whether this process writes.
+            Whether this process writes files.
         """
         if not state.best_global_step:
             return
@@ -85,7 +85,7 @@ class Best:
         elif not os.path.isdir(best):
             if is_main:
                 logger.warning(
-                    "The best checkpoint, of step %d, is not there any more: the best one from now on is kept instead.",
+                    "The best checkpoint, of step %d, no longer exists: the best one from now on is kept instead.",
                     state.best_global_step,
                 )
             state.best_model_checkpoint = state.best_metric = state.best_global_step = None
@@ -102,7 +102,7 @@ class Best:
 
 
 def _link(source: str, target: str) -> None:
-    """Files of checkpoints are never changed, so one copy is enough where the disk has hard links."""
+    """Copies a file, by a hard link if the disk has hard links, since files of checkpoints never change."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,10 +1,10 @@
 """Makes the loss of a ``transformers.Trainer`` the same on any number of devices.
 
 The trainer tells the model how many items (tokens, for example) the batch of all devices has. A model that divides by
-this number returns the share of its device, so the trainer multiplies the loss by the number of devices and does not
-divide it by the accumulation steps. Many models accept the number and ignore it, and then loss and gradients grow with
-the devices. A trainer with its own ``compute_loss`` may divide by the number without multiplying by the devices: then
-the gradients shrink with them.
+this number returns the share of its device. So the trainer multiplies the loss by the number of devices, and does not
+divide it by the accumulation steps. Many models accept the number but ignore it. Then loss and gradients grow with the
+devices. A trainer with its own ``compute_loss`` may divide by the number without multiplying by the devices. Then the
+gradients shrink with the number of devices.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ logger = logging.getLogger(__name__)
 
 
 def keep_loss(trainer: Any, ranks: Ranks) -> None:
-    """Has a trainer compute the same loss on any number of devices, in training and in evaluations."""
+    """Makes a trainer compute the same loss on any number of devices, in training and in evaluations."""
     _Loss(trainer, ranks)
 
 
 def divides(once: float, twice: float) -> bool | None:
-    """Whether a loss was divided by the number of items; None: it does not show.
+    """Whether a loss was divided by the number of items; None: this cannot be seen.
 
     Parameters
     ----------
     once
-        The loss of some batch.
+        The loss of a batch.
     twice
-        The loss of the same batch if twice the number of items is told.
+        The loss of the same batch if twice the number of items is given.
     """
     if not math.isfinite(once) or not math.isfinite(twice) or abs(once) < 1e-12:
         return None
-    return twice / once < 0.75  # a model may add a loss of its experts, which is not divided
+    return twice / once < 0.75  # a model may add a loss of its experts, which is not divided by the number
 
 
 def is_share(told: float, mean: float, num_devices: int) -> bool:
-    """Whether a loss that was divided by the items of all devices is only this device's share of their mean.
+    """Whether a loss, divided by the items of all devices, is only this device's share of their mean.
 
     Parameters
     ----------
     told
-        The loss of some batch if it is told that each device has as many items as this one.
+        The loss of a batch, given that each device has as many items as this device.
     mean
         The mean loss of the same batch.
     num_devices
-        Devices.
+        Number of devices.
     """
     if num_devices < 2 or not (math.isfinite(told) and math.isfinite(mean)) or abs(mean) < 1e-12:
         return False
@@ -67,9 +67,9 @@ class _Loss:
         trainer.compute_loss, trainer.prediction_step = self.compute_loss, self.prediction_step
 
     def compute_loss(self, model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
-        """Looks, at the first step of a launch, whether the loss is divided by the number of items.
+        """At the first step of a launch, checks whether the loss is divided by the number of items.
 
-        The trainer passes the number by its name. The other arguments may have any order in a class of the user.
+        The trainer passes the number by name. In a user's class, the other arguments may have any order.
         """
         num_items = options.get("num_items_in_batch") if model.training else None
         if num_items is not None and not self._is_known and self._matters():
@@ -86,7 +86,7 @@ class _Loss:
         return (loss[0] * devices, *loss[1:]) if isinstance(loss, tuple) else loss * devices
 
     def prediction_step(self, *arguments: Any, **options: Any) -> Any:
-        """Each device takes the mean of its own batch, as one device does; the trainer takes the mean of these."""
+        """Computes the mean of each device's own batch, as on one device. The trainer takes the mean of these means."""
         args = self._trainer.args
         before, args.average_tokens_across_devices = args.average_tokens_across_devices, False
         try:
@@ -101,7 +101,7 @@ class _Loss:
     def _look(self, model: Any, inputs: Any, num_items: Any) -> tuple[bool | None, bool]:
         """Computes the loss with different numbers of items, and without dropout.
 
-        Returns whether it is divided by the number, and whether it is only the share of this device.
+        Returns whether the loss is divided by the number, and whether it is only the share of this device.
         """
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
 
@@ -118,20 +118,20 @@ class _Loss:
             model.train()
 
     def _has_own_loss(self) -> bool:
-        """Whether a class of the user computes the loss; the trainer itself multiplies it by the devices."""
+        """Whether a user's class computes the loss. (The trainer's own loss is multiplied by the devices.)"""
         return not getattr(self._compute, "__module__", "").startswith("transformers.")
 
     def _looks_like_share(self, inputs: Any, loss: Callable[[Any], float]) -> bool:
         args = self._trainer.args
-        try:  # the method is the trainer's own, and what the user has written may need a number
+        try:  # this is a private method of the trainer, and the user's code may need a number
             own = self._num_items(inputs)
             return own is not None and is_share(loss(own * args.world_size), loss(None), args.world_size)
         except Exception as error:
-            logger.info("Whether the loss is the share of one device is not known: %s", error)
+            logger.info("It is not known whether the loss is the share of one device: %s", error)
             return False
 
     def _num_items(self, inputs: Any) -> Any:
-        """Items of a micro-batch of this device."""
+        """Number of items in a micro-batch of this device."""
         args = self._trainer.args
         before, args.average_tokens_across_devices = args.average_tokens_across_devices, False
         try:

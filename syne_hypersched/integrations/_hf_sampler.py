@@ -1,8 +1,8 @@
-"""The order of a ``transformers.Trainer``'s training data, where it would depend on the launch or on the devices.
+"""Fixes the order of a ``transformers.Trainer``'s training data where it would depend on the launch or on the devices.
 
-The trainer repeats only the order of its own shuffled data: a sampler of the user begins each launch with the order of
-the first epoch. With ``dataloader_drop_last`` the trainer drops a last micro-batch, not the whole step, so that an
-epoch has other steps on each number of devices.
+The trainer repeats the order only of data that it shuffles itself. A user's sampler begins each launch with the order
+of the first epoch. With ``dataloader_drop_last``, the trainer drops a last micro-batch, and not the whole step. So the
+steps of an epoch would differ between numbers of devices.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 def keep_order(trainer: Any) -> None:
-    """Has the trainer read its data in an order that follows from the seed and the epoch, in whole steps.
+    """Makes the trainer read its data in whole steps, in an order that follows from the seed and the epoch.
 
-    What the trainer does alike in each launch stays as it is.
+    Nothing is changed if the trainer already reads the data in the same way in each launch.
 
     Parameters
     ----------
     trainer
-        Hugging Face's.
+        The ``transformers.Trainer``.
     """
     make = trainer._get_train_sampler
 
@@ -40,16 +40,16 @@ def keep_order(trainer: Any) -> None:
 
 
 class WholeSteps(Sampler[int]):
-    """The samples of an epoch in their order, without those that are no whole step.
+    """The samples of an epoch in order, without the samples after the last whole step.
 
     Parameters
     ----------
     order
         All samples of an epoch.
     trainer
-        It knows the epoch.
+        The trainer, which knows the epoch.
     size
-        Samples of a step; 1: all samples are read.
+        Number of samples of a step; 1: all samples are read.
     """
 
     def __init__(self, order: EpochOrder, trainer: Any, size: int) -> None:
@@ -60,7 +60,7 @@ class WholeSteps(Sampler[int]):
         return iter(self._order(int((self._trainer.state.epoch or 0) + 1e-6))[: len(self)])
 
     def __len__(self) -> int:
-        """Their number."""
+        """Number of samples."""
         return len(self._order) // self._size * self._size
 
 
@@ -77,7 +77,7 @@ def _in_order(trainer: Any, sampler: Any, dataset: Any) -> Any:
     order = order_of(sampler, dataset, args.seed if args.data_seed is None else args.data_seed)
     if order is None or (isinstance(order, SamplerOrder) and not order.look()[0]):
         logger.warning(
-            "The training data are in an order of their own (%s): a launch that goes on may read some samples of an "
+            "The training data have an order of their own (%s): a launch that goes on may read some samples of an "
             "epoch again, and others not at all.", type(sampler).__name__,
         )  # fmt: skip
         return sampler

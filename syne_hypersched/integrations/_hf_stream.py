@@ -1,7 +1,7 @@
-"""Training data without a length, in which ``transformers.Trainer`` does not find its place again.
+"""Finds the place in training data without a length, since ``transformers.Trainer`` cannot find it after a relaunch.
 
-The trainer takes all steps so far as steps of the first epoch. It skips their batches, and ends the training without an
-error if the data have fewer. So a checkpoint notes the step at which its epoch has begun.
+The trainer counts all earlier steps as steps of the first epoch. It skips their batches, and ends the training without
+an error if the data have fewer batches. So a checkpoint stores the step at which its epoch began.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import sys
 from typing import Any
 
 _BEGAN = "epoch_began"
-"""In the notes of a checkpoint: the epoch, counted from 0, and the step at which it began."""
+"""Name in the notes of a checkpoint: the epoch, counted from 0, and the step at which it began."""
 
 
 def is_endless(num_train_epochs: float) -> bool:
-    """Whether the data have no length: the trainer then allows any number of epochs."""
+    """Whether the data have no length. The trainer then allows any number of epochs."""
     return num_train_epochs == sys.maxsize
 
 
 class Place:
-    """Where a run is in its data.
+    """The position of a run in its data.
 
     Parameters
     ----------
     notes
-        What the last launch has noted; empty: this is the first one.
+        The notes of the last launch; empty in the first launch.
     """
 
     def __init__(self, notes: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ class Place:
         self._is_at_end = False
 
     def begin_epoch(self, step: int) -> None:
-        """An epoch begins, or goes on in the first epoch of a launch."""
+        """Notes that an epoch begins, or that the first epoch of a launch continues."""
         if self._is_noted:
             self._is_noted = False
         elif step > self.first_step:
@@ -41,16 +41,16 @@ class Place:
         self._is_at_end = False
 
     def end_epoch(self) -> None:
-        """All samples of an epoch were read."""
+        """Notes that all samples of an epoch were read."""
         self._is_at_end = True
 
     def notes(self, step: int) -> dict[str, Any]:
-        """For the next launch, if it goes on at a step."""
+        """Notes for the next launch, if it continues at a step."""
         return {_BEGAN: [self.epoch + 1, step] if self._is_at_end else [self.epoch, self.first_step]}
 
 
 def go_on(trainer: Any, place: Place) -> bool:
-    """Has a trainer that goes on skip only the batches of its present epoch. Returns whether it can be told."""
+    """Makes a trainer skip only the batches of its present epoch. Returns whether the trainer supports this."""
     begin = getattr(trainer, "_init_training_state", None)
     if begin is None:
         return False
@@ -61,7 +61,7 @@ def go_on(trainer: Any, place: Place) -> bool:
             return found
         step = int(trainer.state.global_step)
         if step >= max_steps:
-            return sys.maxsize, 0  # otherwise the trainer would take one step more
+            return sys.maxsize, 0  # otherwise the trainer would take one more step
         return place.epoch, (step - place.first_step) * trainer.args.gradient_accumulation_steps
 
     trainer._init_training_state = begin_in_place

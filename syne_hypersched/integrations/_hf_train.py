@@ -1,4 +1,4 @@
-"""``train()`` of an elastic ``transformers.Trainer``: it goes on from its own checkpoint, and only once."""
+"""``train()`` of an elastic ``transformers.Trainer``: it continues from its own checkpoint, and runs only once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 
 def train_once(trainer: Any, callback: Any) -> None:
-    """Lets ``train()`` continue from the checkpoint of the callback, and do nothing if the run is finished.
+    """Makes ``train()`` continue from the checkpoint of the callback, and do nothing if the run is finished.
 
-    The checkpoint of the callback also comes before the one that a script names, which may be what
-    ``get_last_checkpoint(output_dir)`` finds, or weights with which the first launch has begun.
+    The checkpoint of the callback has priority over one that the script names. The script's checkpoint may come from
+    ``get_last_checkpoint(output_dir)``, or contain the initial weights of the first launch.
 
     Parameters
     ----------
     trainer
-        Hugging Face's.
+        The ``transformers.Trainer``.
     callback
-        It has ``checkpoint``, and ``is_finished`` when training has begun.
+        The elastic callback, with ``checkpoint``, and with ``is_finished`` when training has begun.
     """
     train, run_epoch = trainer.train, getattr(trainer, "_run_epoch", None)
     num_calls = 0
@@ -35,7 +35,7 @@ def train_once(trainer: Any, callback: Any) -> None:
         return train(resume_from_checkpoint, *rest, **options)
 
     def elastic_run_epoch(*arguments: Any, **options: Any) -> Any:
-        if callback.is_finished:  # the trainer would take one step more
+        if callback.is_finished:  # the trainer would take one more step
             trainer.control.should_training_stop = True
             return None
         return None if run_epoch is None else run_epoch(*arguments, **options)
@@ -46,12 +46,12 @@ def train_once(trainer: Any, callback: Any) -> None:
 
 
 def move_to_end(handler: Any, callback: Any) -> None:
-    """Calls a callback after all others, which may ask for a save. The trainer appends those that it restores."""
+    """Moves a callback behind all others, which may ask for a save. The trainer appends callbacks that it restores."""
     handler.callbacks = [*(each for each in handler.callbacks if each is not callback), callback]
 
 
 def move_logs(trainer: Any) -> None:
-    """Has TensorBoard write beside the checkpoints: a file that is always open there would look like a save."""
+    """Makes TensorBoard write beside the checkpoints. A file that stays open in their folder would look like a save."""
     for callback in trainer.callback_handler.callbacks:
         if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
             callback.logging_dir = os.path.join(os.path.dirname(os.path.abspath(trainer.args.output_dir)), "runs")

@@ -1,4 +1,4 @@
-"""What an elastic callback of Lightning does, for both names of the package."""
+"""The elastic callback of Lightning, for both names of the package."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ logger = logging.getLogger(__name__)
 _FILE = "lightning.ckpt"
 
 _FOLDER = "folder"
-"""In the notes of a checkpoint: the folder in which it was written."""
+"""Name in the notes of a checkpoint: the folder in which it was written."""
 _STOPS = "stops"
-"""In the notes of a checkpoint: whether the run was to stop early, which a trainer forgets."""
+"""Name in the notes of a checkpoint: whether the run was to stop early, which a trainer does not store."""
 _MEASURED = "measured"
-"""In the notes of a checkpoint: the last epoch with a validation, and what it has measured."""
+"""Name in the notes of a checkpoint: the last epoch with a validation, and the measured values."""
 _PLATEAUS = "plateaus"
-"""In the notes of a checkpoint: metrics with which schedulers such as ReduceLROnPlateau have still to step."""
+"""Name in the notes of a checkpoint: metrics with which schedulers such as ReduceLROnPlateau must still step."""
 
 
 class ElasticHooks:
-    """See ``ElasticCallback``. Trainer and module are Any: two packages define them."""
+    """See ``ElasticCallback``. Trainer and module have type Any, because two packages define them."""
 
     def __init__(
         self,
@@ -74,51 +74,51 @@ class ElasticHooks:
         self._sigterm = Sigterm()
         self._exchange = Exchange()
         self._trainer: Any = None
-        #: Where this launch goes on: the epoch, and its steps that are done.
+        #: Where this launch continues: the epoch, and the number of its steps that are done.
         self._goes_on_at = (0, 0)
         #: Whether the checkpoint of the last launch was loaded.
         self._has_loaded = False
-        #: Whether the training data were read before that.
+        #: Whether the training data were read before the checkpoint was loaded.
         self._has_read_early = False
         #: Whether a run that was interrupted inside an epoch continues with the epoch's remaining samples.
         self._keeps_order = True
         #: The trainer whose steps are patched.
         self._set_up: Any = None
-        #: Whether the training data have the order of the sampler here, and whether they are known to be divided.
+        #: Whether the training data have the order of our sampler, and whether they are known to be divided.
         self._is_in_order = self._is_divided = False
-        #: The sampler of the training data before Lightning divides it, and its order, in short, if it is not known.
+        #: The user's sampler before Lightning divides it, and a digest of its order, if the order is not known.
         self._own_sampler: Any = None
         self._order_print: str | None = None
-        #: The last epoch with a validation, and what it has measured.
+        #: The last epoch with a validation, and the measured values.
         self._measured_in: tuple[int, dict[str, float]] = (-1, {})
-        #: What was replaced in objects of Lightning and of the user, and is put back after training.
+        #: Replaced attributes of Lightning's and the user's objects, which are restored after training.
         self._replaced: list[tuple[Any, str, Any]] = []
 
     @property
     def ckpt_path(self) -> str | None:
-        """For ``trainer.fit(ckpt_path=...)``: the checkpoint from which this launch goes on; None: there is none."""
+        """For ``trainer.fit(ckpt_path=...)``: the checkpoint from which this launch continues; None: there is none."""
         newest = self._saved.newest
         return None if newest is None else os.path.join(newest, _FILE)
 
     @property
     def num_devices(self) -> int:
-        """For ``Trainer(devices=...)``: devices of this launch."""
+        """For ``Trainer(devices=...)``: number of devices of this launch."""
         return self._num_devices
 
     @property
     def local_batch_size(self) -> int:
-        """For ``DataLoader(batch_size=...)`` of the training data: samples of a micro-batch on one device."""
+        """For ``DataLoader(batch_size=...)`` of the training data: number of samples of a micro-batch on one device."""
         return self._share.local_batch_size
 
     @property
     def accumulation_steps(self) -> int:
-        """Micro-batches of a step on one device, which the trainer is told."""
+        """Number of micro-batches of a step on one device; the trainer gets this number."""
         return self._share.accumulation_steps
 
     # Hooks of Lightning, in the order in which it calls them.
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Tells the trainer how many micro-batches a step has, and gives the training data their order."""
+        """Sets the number of micro-batches of a step in the trainer, and the order of the training data."""
         if stage != "fit":
             return
         if trainer.world_size != self._num_devices:
@@ -127,7 +127,7 @@ class ElasticHooks:
                 f"has {trainer.world_size}"
             )
         self._trainer = trainer
-        # After all other callbacks, whose states it saves; the trainer's checkpoint_callback is then one of theirs.
+        # After all other callbacks, whose states it saves. The trainer's checkpoint_callback is then one of the others.
         trainer.callbacks = [*(each for each in trainer.callbacks if each is not self), self]
         if self._set_up is not trainer:
             self._set_up = trainer
@@ -144,7 +144,7 @@ class ElasticHooks:
             return wrap(model)
 
         def load_checkpoint(path: Any, *rest: Any, **options: Any) -> Any:
-            # What this run itself has written may hold any object, such as hyperparameters.
+            # A file written by this run itself may contain any object, such as hyperparameters.
             return load(path, weights_only=False) if str(path) == self.ckpt_path else load(path, *rest, **options)
 
         def prepare_dataloader(loader: Any, *rest: Any, **options: Any) -> Any:
@@ -176,23 +176,23 @@ class ElasticHooks:
         self._goes_on_at = go_on(checkpoint["loops"]["fit_loop"], notes.get("accumulation_steps", now), now)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Delivers the report of the last launch if it was not."""
-        # A scheduler has asked how many steps there will be.
+        """Delivers the report of the last launch, if that was not done."""
+        # A scheduler may have asked for the number of steps.
         self._has_read_early = trainer.fit_loop._data_fetcher is not None
         if self._ranks.is_main:
             self._saved.begin()
 
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
-        """Listens to SIGTERM in place of Lightning, which has just set a handler of its own."""
+        """Handles SIGTERM in place of Lightning, which has just set its own handler."""
         self._sigterm.listen()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Listens to SIGTERM in place of Lightning, whose handler lets the processes wait for each other.
+        """Handles SIGTERM in place of Lightning, whose handler makes the processes wait for each other.
 
         Raises
         ------
         ValueError
-            ``ckpt_path`` of ``fit`` is not that of the callback, so that the run would begin again in each launch.
+            ``ckpt_path`` of ``fit`` is not that of the callback, so the run would start again in each launch.
         """
         if self._saved.newest is not None and not self._has_loaded and trainer.global_step == 0:
             raise ValueError(
@@ -217,7 +217,7 @@ class ElasticHooks:
             iter(trainer.fit_loop._data_fetcher)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Looks whether more is trained than before, and, once, whether each process has samples of its own."""
+        """Checks whether more parameters are trained now and, once, whether each process has different samples."""
         self._exchange.keep_up(trainer.strategy)
         if self._is_divided:
             return
@@ -236,42 +236,42 @@ class ElasticHooks:
             )
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Asks the other processes, while the optimiser steps."""
+        """Starts an agreement with the other processes while the optimiser steps."""
         if trainer.optimizers and optimizer is trainer.optimizers[0]:
             self._ranks.begin_agreement(self._sigterm.has_come)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Leaves if any process must, at the end of a step."""
+        """Exits at the end of a step if any process must."""
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate() or not self._ranks.agree(self._sigterm.has_come):
             return
         if loop._num_ready_batches_reached() or is_validation_next(trainer):
-            return  # the validation comes first, which the next launch would leave out
+            return  # the validation comes first, since the next launch would leave it out
         if self._keeps_order and can_go_on_inside(trainer, self._names):
             step_plateaus(trainer, plateaus(trainer, "step"))
             self._save(trainer, None)
         self._leave(trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Notes what was measured in the present epoch, which may be left before it is reported."""
+        """Stores the values measured in the present epoch, since the run may be ended before they are reported."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._measured_in = trainer.current_epoch, self._means(trainer)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Saves, reports, and leaves if any process must."""
+        """Saves, reports, and exits if any process must."""
         is_whole = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
         is_measured = not trainer.enable_validation or self._measured_in[0] == trainer.current_epoch
         report = self._measured(trainer) if is_whole and is_measured else None
         due = plateaus(trainer, "epoch") if is_whole else {}
         if trainer.fit_loop.restarting:
-            step_plateaus(trainer, due)  # the trainer does not in an epoch that it has not begun itself
+            step_plateaus(trainer, due)  # the trainer does not, if an earlier launch has begun the epoch
             due = {}
         self._save(trainer, report, due)
         if self._ranks.agree(self._sigterm.has_come):
             self._leave(trainer)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Restores the handler of SIGTERM, and what was replaced."""
+        """Restores the handler of SIGTERM and all replaced attributes."""
         self._sigterm.close()
         while self._replaced:
             target, name, value = self._replaced.pop()
@@ -283,7 +283,7 @@ class ElasticHooks:
 
     def _measured(self, trainer: Any) -> dict[str, Any]:
         epoch, measured = self._measured_in
-        # What was measured by an earlier launch, in the same epoch, is not found any more.
+        # Values that an earlier launch measured in the same epoch are not available any more.
         means = {**(measured if epoch == trainer.current_epoch else {}), **self._means(trainer)}
         missing = [name for name in self._names if name not in means]
         if missing:
@@ -295,7 +295,7 @@ class ElasticHooks:
         return {"epoch": trainer.current_epoch + 1, **chosen, BATCH_SIZE: self._global_batch_size}
 
     def _means(self, trainer: Any) -> dict[str, float]:
-        """The metrics that are there already. Each process may have logged the mean over its own samples."""
+        """The metrics that are already available. Each process may have logged the mean over its own samples."""
         found = trainer.callback_metrics
         return {
             name: float(trainer.strategy.reduce(torch.as_tensor(found[name]).detach(), reduce_op="mean"))
@@ -326,12 +326,12 @@ class ElasticHooks:
         raise SystemExit(EXIT_DRAINED)
 
     def _place(self) -> tuple[int, int]:
-        """The epoch, and its steps that were done by earlier launches."""
+        """The epoch, and the number of its steps that earlier launches have done."""
         epoch = int(self._trainer.fit_loop.epoch_progress.current.processed)
         return epoch, self._goes_on_at[1] if epoch == self._goes_on_at[0] else 0
 
     def _in_order(self, loader: Any) -> Any:
-        """A loader of training data with the order of samples that does not depend on the devices."""
+        """A loader of the training data, with an order of samples that does not depend on the devices."""
         if not isinstance(loader, DataLoader):
             self._keeps_order = hasattr(loader, "state_dict")
             return loader
@@ -354,13 +354,13 @@ class ElasticHooks:
         sampler = ElasticSampler(
             order, self._share, trainer.world_size, trainer.global_rank, batches.drop_last, self._place
         )
-        self._replace(batches, "sampler", sampler)  # on one device it is the user's own loader
+        self._replace(batches, "sampler", sampler)  # on one device, this is the user's own loader
         return loader
 
     def _look_at(self, loader: Any) -> None:
-        """Keeps the sampler that the user has chosen, and checks the batches, before Lightning divides the loader.
+        """Keeps the user's sampler, and checks the batches, before Lightning divides the loader.
 
-        Lightning shuffles whatever it divides, also what is in the order of the data set or of a sampler.
+        Lightning shuffles all data that it divides, even if they have the order of the data set or of a sampler.
         """
         batches = getattr(loader, "batch_sampler", None)
         self._own_sampler = getattr(batches, "sampler", None)
@@ -380,7 +380,7 @@ class ElasticHooks:
             )
 
     def _order_of(self, loader: DataLoader[Any]) -> EpochOrder | None:
-        """The order of training data, if it can be given to any number of devices."""
+        """The order of the training data, if it can be kept on any number of devices."""
         if type(loader.batch_sampler) is not BatchSampler:
             return None
         order = order_of(self._own_sampler, loader.dataset, int(os.environ.get("PL_GLOBAL_SEED", 0)))

@@ -1,4 +1,4 @@
-"""Where Lightning's trainer goes on: it forgets a part of an epoch that it has not begun itself."""
+"""The place where Lightning's trainer continues: it does not handle an epoch that an earlier launch has begun."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def go_on(loops: dict[str, Any], before: int, now: int) -> tuple[int, int]:
     Parameters
     ----------
     loops
-        The state of the trainer's loop, which is changed.
+        The state of the trainer's loop. It is changed.
     before, now
-        Micro-batches of a step on one device, in the run that was saved and in this one.
+        Number of micro-batches of a step on one device, in the saved run and in this run.
 
     Returns
     -------
     tuple
-        The epoch, counted from 0, and its steps that are done.
+        The epoch, counted from 0, and the number of its steps that are done.
     """
     progress = loops["epoch_loop.batch_progress"]
     current, total = progress["current"], progress["total"]
@@ -36,9 +36,9 @@ def go_on(loops: dict[str, Any], before: int, now: int) -> tuple[int, int]:
 
 
 def leave_epoch_behind(trainer: Any) -> None:
-    """Has a run with ``max_steps`` begin the next epoch if it was saved at the end of one.
+    """Makes a run with ``max_steps`` begin the next epoch if it was saved at the end of an epoch.
 
-    The trainer would end the same epoch again, and train nothing in the next one.
+    Otherwise the trainer would end the same epoch again, and train nothing in the next one.
     """
     loop = trainer.fit_loop
     progress = loop.epoch_progress
@@ -52,24 +52,24 @@ def leave_epoch_behind(trainer: Any) -> None:
 
 
 def is_validation_next(trainer: Any) -> bool:
-    """Whether a validation follows the present step; False if the clock decides, which the processes do not share."""
+    """Whether a validation follows the present step; False if the clock decides, which processes do not share."""
     if getattr(trainer, "_val_check_time_interval", None) is not None:
         return False
     return bool(trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher))
 
 
 def can_go_on_inside(trainer: Any, metrics: Collection[str]) -> bool:
-    """Whether an epoch that is left gives the same result when it goes on; otherwise it must begin again.
+    """Whether an epoch gives the same result if it is interrupted and continued. If not, it must begin again.
 
-    Not so if it has several loaders, of which the shorter ones begin again on the way; if a mean over the steps of the
-    epoch is reported, or decides something; or if the weights are averaged by epochs.
+    It does not if there are several loaders, of which the shorter ones restart during the epoch. It also does not if a
+    mean over the steps of the epoch is reported or decides something, or if the weights are averaged by epochs.
 
     Parameters
     ----------
     trainer
-        Lightning's.
+        The Lightning trainer.
     metrics
-        Names of what is reported.
+        Names of the reported metrics.
     """
     loop = trainer.fit_loop
     if len(loop._combined_loader.flattened) > 1:
@@ -84,19 +84,19 @@ def can_go_on_inside(trainer: Any, metrics: Collection[str]) -> bool:
 
 
 def plateaus(trainer: Any, interval: str) -> dict[str, float]:
-    """Metrics with which schedulers such as ``ReduceLROnPlateau`` step now, which the trainer does after a save.
+    """Metrics with which schedulers such as ``ReduceLROnPlateau`` step now. The trainer makes these steps after a save.
 
     Parameters
     ----------
     trainer
-        Lightning's.
+        The Lightning trainer.
     interval
         ``"epoch"`` or ``"step"``.
 
     Returns
     -------
     dict
-        By the position of the scheduler, as text.
+        Metrics by the position of the scheduler, as text.
     """
     loop = trainer.fit_loop.epoch_loop
     number = (loop.batch_idx if interval == "step" else trainer.current_epoch) + 1
@@ -111,12 +111,12 @@ def plateaus(trainer: Any, interval: str) -> dict[str, float]:
 
 
 def step_plateaus(trainer: Any, due: dict[str, float]) -> None:
-    """Does these steps.
+    """Makes these steps of schedulers.
 
     Parameters
     ----------
     trainer
-        Lightning's.
+        The Lightning trainer.
     due
         See :func:`plateaus`.
     """
@@ -126,5 +126,5 @@ def step_plateaus(trainer: Any, due: dict[str, float]) -> None:
 
 
 def _schedulers(trainer: Any) -> list[Any]:
-    """Those of which the trainer itself takes care."""
+    """The schedulers that the trainer itself steps."""
     return list(trainer.lr_scheduler_configs) if trainer.lightning_module.automatic_optimization else []

@@ -1,4 +1,4 @@
-"""What an elastic run needs of Lightning's trainer, its counts of batches, and its checkpoints."""
+"""Adapts Lightning's trainer, its counts of batches, and its checkpoints to an elastic run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _COUNTS = ("limit_train_batches", "val_check_interval")
 
 
 def check_trainer(trainer: Any, module: Any, num_accumulated: int) -> None:
-    """Refuses what would make the global batch another one.
+    """Rejects settings that would change the global batch.
 
     Parameters
     ----------
     trainer, module
-        Lightning's.
+        The Lightning trainer and module.
     num_accumulated
-        Micro-batches of a step on one device.
+        Number of micro-batches of a step on one device.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def check_trainer(trainer: Any, module: Any, num_accumulated: int) -> None:
 
 
 def count_steps(trainer: Any, num_accumulated: int) -> None:
-    """Has the trainer count steps where its user has counted batches, which several devices would make smaller."""
+    """Makes the trainer count steps where its user has counted batches, which several devices would make smaller."""
     for name in _COUNTS:
         value = getattr(trainer, name)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -54,7 +54,7 @@ def count_steps(trainer: Any, num_accumulated: int) -> None:
 
 
 def keep_whole_steps(trainer: Any, num_accumulated: int) -> None:
-    """Has shares of an epoch end with a step on any number of devices."""
+    """Makes shares of an epoch end with a whole step on any number of devices."""
     loop = trainer.fit_loop
     if num_accumulated == 1 or not math.isfinite(loop.max_batches):
         return
@@ -65,15 +65,15 @@ def keep_whole_steps(trainer: Any, num_accumulated: int) -> None:
 
 
 def move_paths(states: dict[str, Any], before: str, now: str) -> None:
-    """Corrects paths in the states of callbacks, such as those of ``ModelCheckpoint``, if the folder was moved.
+    """Corrects paths in the states of callbacks, such as ``ModelCheckpoint``, if the folder was moved.
 
     Parameters
     ----------
     states
-        The states, which are changed.
+        The states. They are changed.
     before, now
-        The folder of the checkpoints when they were saved, and now. Paths beside it are corrected, too, if it has the
-        same name.
+        The folder of the checkpoints when they were saved, and now. Paths beside the folder are corrected, too, if the
+        folder has kept its name.
     """
     before, now = os.path.realpath(before), os.path.realpath(now)
     if before == now:
@@ -86,32 +86,32 @@ def move_paths(states: dict[str, Any], before: str, now: str) -> None:
 
 
 def fingerprint(batch: Any) -> str | None:
-    """What a batch holds, in short; None: it has no tensor."""
+    """A digest of a batch; None: it has no tensor."""
     found = hashlib.blake2b(digest_size=8)
     num_tensors = _add(found, batch)
     return found.hexdigest() if num_tensors else None
 
 
 class Exchange:
-    """Which gradients the processes exchange: without it, those of layers that are released later are left out.
+    """Keeps up the exchange of gradients. Without it, gradients of layers that are released later would be left out.
 
-    ``DistributedDataParallel`` looks once, when it is made, which parameters are frozen.
+    ``DistributedDataParallel`` checks only once, when it is made, which parameters are frozen.
     """
 
     def __init__(self) -> None:
         self._known: set[int] = set()
 
     def begin(self, module: torch.nn.Module) -> None:
-        """The module is about to be wrapped."""
+        """Notes the trained parameters of a module that will be wrapped now."""
         self._known = {id(each) for each in module.parameters() if each.requires_grad}
 
     def keep_up(self, strategy: Any) -> None:
-        """Wraps the module again if more of it is trained now.
+        """Wraps the module again if more parameters are trained now.
 
         Parameters
         ----------
         strategy
-            Lightning's.
+            The strategy of the Lightning trainer.
         """
         wrapped = strategy.model
         if not isinstance(wrapped, DistributedDataParallel):

@@ -1,4 +1,4 @@
-"""The order of samples in an epoch: it is the same on any number of devices, and begins anywhere."""
+"""The order of samples in an epoch. It is the same on any number of devices, and can begin at any step."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from syne_hypersched.integrations._batches import Share
 def indices_of_rank(
     order: list[int], share: Share, num_ranks: int, rank: int, first_step: int = 0, drop_last: bool = False
 ) -> list[int]:
-    """The samples that a rank computes, micro-batch after micro-batch.
+    """The samples that a rank computes, one micro-batch after another.
 
-    Each step has the samples of one global batch, whatever the number of ranks. If the last batch of the epoch is
-    smaller, it is filled up with samples of its beginning until the ranks have equally many.
+    Each step has the samples of one global batch, on any number of ranks. If the last batch of the epoch is smaller, it
+    is filled with samples from its beginning until all ranks have the same number.
 
     Parameters
     ----------
     order
         Samples of the epoch.
     share
-        What a device computes of a step.
+        The part of a step that a device computes.
     num_ranks, rank
-        Number of ranks, and the one that asks.
+        Number of ranks, and the rank of this process.
     first_step
-        Steps of this epoch that are done.
+        Number of steps of this epoch that are done.
     drop_last
         Whether a smaller last batch is left out.
     """
@@ -54,10 +54,10 @@ def indices_of_rank(
 
 
 class EpochOrder(Protocol):
-    """The samples of an epoch in their order, over all ranks; a function of the epoch."""
+    """The samples of an epoch in order, over all ranks, as a function of the epoch."""
 
     def __len__(self) -> int:
-        """Samples of an epoch."""
+        """Number of samples of an epoch."""
 
     def __call__(self, epoch: int) -> list[int]:
         """The samples of an epoch, which is counted from 0."""
@@ -65,14 +65,14 @@ class EpochOrder(Protocol):
 
 @dataclass(frozen=True)
 class DatasetOrder:
-    """All samples of a data set, shuffled by the seed and the epoch or as they are."""
+    """All samples of a data set, either shuffled by the seed and the epoch, or in their own order."""
 
     dataset: Sized
     shuffle: bool
     seed: int
 
     def __len__(self) -> int:
-        """Samples of an epoch."""
+        """Number of samples of an epoch."""
         return len(self.dataset)
 
     def __call__(self, epoch: int) -> list[int]:
@@ -86,13 +86,13 @@ class DatasetOrder:
 
 @dataclass(frozen=True)
 class SamplerOrder:
-    """What a sampler of the user yields if generators of random numbers are seeded by the seed and the epoch."""
+    """The samples from a user's sampler, if random generators are seeded by the seed and the epoch."""
 
     sampler: Any
     seed: int
 
     def __len__(self) -> int:
-        """Samples of an epoch."""
+        """Number of samples of an epoch."""
         return len(self.sampler)
 
     def __call__(self, epoch: int) -> list[int]:
@@ -106,7 +106,7 @@ class SamplerOrder:
             return list(self.sampler)
 
     def look(self) -> tuple[bool, str]:
-        """Whether the order is a function of the epoch, and what it is in the first epoch, in short."""
+        """Whether the order is a function of the epoch, and a digest of the order in the first epoch."""
         first = self(0)
         has_numbers = all(type(each) is int for each in first)
         content = np.asarray(first, np.int64).tobytes() if has_numbers else repr(first).encode()
@@ -119,7 +119,7 @@ def order_of(sampler: Any, dataset: Any, seed: int) -> EpochOrder | None:
     Parameters
     ----------
     sampler
-        The sampler that the user has chosen.
+        The user's sampler.
     dataset
         The data.
     seed
@@ -128,7 +128,7 @@ def order_of(sampler: Any, dataset: Any, seed: int) -> EpochOrder | None:
     Returns
     -------
     EpochOrder or None
-        None: the sampler has no length, or a class of its own divides the samples over the ranks.
+        None: the sampler has no length, or a class of the user divides the samples over the ranks.
     """
     if type(sampler) is SequentialSampler:
         return DatasetOrder(dataset, False, seed)
@@ -142,9 +142,9 @@ def order_of(sampler: Any, dataset: Any, seed: int) -> EpochOrder | None:
 
 
 class ElasticSampler(Sampler[int]):
-    """Yields the samples of a rank, in an order that depends on the epoch alone.
+    """Yields the samples of a rank, in an order that depends only on the epoch.
 
-    Its length is that of the whole epoch, also if some steps of it are done.
+    Its length is that of the whole epoch, even if some of its steps are done.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class ElasticSampler(Sampler[int]):
     share, num_ranks, rank, drop_last
         See :func:`indices_of_rank`.
     place
-        Returns the epoch, counted from 0, and the steps of it that are done.
+        Returns the epoch, counted from 0, and the number of its steps that are done.
     """
 
     def __init__(
@@ -165,12 +165,12 @@ class ElasticSampler(Sampler[int]):
         self._place = place
 
     def __iter__(self) -> Iterator[int]:
-        """The samples that are left of the epoch."""
+        """The remaining samples of the epoch."""
         epoch, first_step = self._place()
         return iter(self._of_rank(self._order(epoch), first_step))
 
     def __len__(self) -> int:
-        """Samples of the whole epoch for this rank."""
+        """Number of samples of the whole epoch for this rank."""
         return len(self._of_rank(list(range(len(self._order))), 0))
 
     def _of_rank(self, order: list[int], first_step: int) -> list[int]:
@@ -186,7 +186,7 @@ def _generator(number: int) -> torch.Generator:
 
 
 def _seed_own(sampler: Any, number: int) -> None:
-    """Seeds the generators of PyTorch that a sampler, or one inside of it, keeps."""
+    """Seeds the PyTorch generators that a sampler, or a sampler inside it, keeps."""
     for value in getattr(sampler, "__dict__", {}).values():
         if isinstance(value, torch.Generator):
             value.manual_seed(number)
@@ -196,7 +196,7 @@ def _seed_own(sampler: Any, number: int) -> None:
 
 @contextlib.contextmanager
 def _seeded(number: int) -> Iterator[None]:
-    """Context manager that seeds the global generators, those of GPUs excepted, and restores them."""
+    """Context manager that seeds the global generators, except those of GPUs, and restores them."""
     before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     torch.default_generator.manual_seed(number)
     np.random.seed(number % 2**32)

@@ -1,4 +1,4 @@
-"""The processes of a launch, which agree on the step at which they leave."""
+"""The processes of a launch, which agree on the step after which they exit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Ranks:
-    """The processes of a launch, as far as the framework has connected them; one process needs nobody's agreement.
+    """The processes of a launch, if the framework has connected them. A single process needs no agreement.
 
     All processes call the methods in the same order.
     """
@@ -25,7 +25,7 @@ class Ranks:
         return not _are_connected() or dist.get_rank() == 0
 
     def begin_agreement(self, demand: bool) -> None:
-        """Starts to compute, in the background, whether any process demands something."""
+        """Starts to compute, in the background, whether any process makes a demand."""
         if _are_connected() and self._pending is None:
             value = torch.tensor([int(demand)], dtype=torch.int32)
             work = dist.all_reduce(value, dist.ReduceOp.MAX, group=self._cpu_group(), async_op=True)
@@ -33,7 +33,7 @@ class Ranks:
                 self._pending = (value, work)
 
     def agree(self, demand: bool) -> bool:
-        """Whether any process has demanded something when the agreement began, the same for every process."""
+        """Whether any process made a demand when the agreement began. The result is the same in every process."""
         if not _are_connected():
             return demand
         self.begin_agreement(demand)
@@ -45,12 +45,12 @@ class Ranks:
         return bool(value)
 
     def wait(self) -> None:
-        """Waits until every process is here."""
+        """Waits until all processes have called this method."""
         if _are_connected():
             dist.barrier(group=self._cpu_group())
 
     def broadcast(self, value: Any) -> Any:
-        """The value that rank 0 has."""
+        """The value of rank 0."""
         if not _are_connected():
             return value
         values = [value]
@@ -66,7 +66,7 @@ class Ranks:
         return values
 
     def _cpu_group(self) -> dist.ProcessGroup:
-        """A group of the CPUs, so that an agreement does not wait for the GPUs."""
+        """A process group on the CPUs, so that an agreement does not wait for the GPUs."""
         if self._group is None:
             self._group = dist.new_group(backend="gloo")
         return self._group

@@ -1,4 +1,4 @@
-"""What a logger for any experiment tracker notes of a tuning: one run for each trial."""
+"""Common base of loggers for experiment trackers: each trial is one run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from syne_hypersched.records.events import EventReader
 
 logger = logging.getLogger(__name__)
 
-#: Entries of a result that say nothing about the training.
+#: Entries of a result that tell nothing about the training.
 _HIDDEN = frozenset({"st_status", "st_decision", "trial_id", "st_tuner_time", "st_worker_timestamp"})
 
 
 class RunLogger(TunerCallback):
-    """Base of the loggers: writes each trial to a run of its own, which goes on over relaunches, pauses and resumes.
+    """Base of the loggers. It writes each trial to its own run, which continues over relaunches, pauses and resumes.
 
-    A tracker that fails does not end the tuning: there is one warning, and nothing more is written.
+    If a tracker fails, the tuning goes on: there is one warning, and nothing more is written.
 
     Parameters
     ----------
@@ -45,20 +45,20 @@ class RunLogger(TunerCallback):
         self._minimizes = True
         self._reader: EventReader | None = None
         self._incumbent: tuple[float, int] | None = None
-        #: The last step of each trial: a report without a resource gets the next one.
+        #: The last step of each trial. A report without a resource level gets the next number.
         self._steps: dict[int, int] = {}
         self._configs: dict[int, dict[str, Any]] = {}
         self._has_failed = False
 
-    # What a logger for a tracker does.
+    # Methods that a logger for a tracker implements.
 
     @abstractmethod
     def _begin(self) -> None:
-        """Connects to the tracker. Trials follow."""
+        """Connects to the tracker, before any trial."""
 
     @abstractmethod
     def _open(self, trial_id: int, config: Mapping[str, Any]) -> None:
-        """Makes the run of a trial, or finds it: it may be there already."""
+        """Creates the run of a trial, or finds it if it already exists."""
 
     @abstractmethod
     def _write(self, trial_id: int, step: int, values: Mapping[str, float]) -> None:
@@ -66,17 +66,17 @@ class RunLogger(TunerCallback):
 
     @abstractmethod
     def _say(self, trial_id: int, step: int, name: str, text: str) -> None:
-        """Adds a text to the run of a trial: a decision, or that it became the incumbent."""
+        """Adds a text to the run of a trial: a decision, or a note that it became the incumbent."""
 
     @abstractmethod
     def _pause(self, trial_id: int) -> None:
-        """The trial is over or paused; it may be opened again."""
+        """Handles the end or the pause of a trial, which may be opened again."""
 
     @abstractmethod
     def _finish(self, incumbent: int | None) -> None:
-        """The tuning has ended, with this incumbent."""
+        """Handles the end of the tuning, with this incumbent."""
 
-    # What the tuner calls.
+    # Methods that the tuner calls.
 
     def on_tuning_start(self, tuner: Tuner) -> None:
         """Connects to the tracker; called by the tuner."""
@@ -89,11 +89,11 @@ class RunLogger(TunerCallback):
         self._try(self._begin)
 
     def on_start_trial(self, trial: Trial) -> None:
-        """Makes a run; called by the tuner."""
+        """Creates a run; called by the tuner."""
         self._open_run(trial)
 
     def on_resume_trial(self, trial: Trial) -> None:
-        """Goes on with a run; called by the tuner."""
+        """Continues a run; called by the tuner."""
         self._open_run(trial)
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
@@ -120,7 +120,7 @@ class RunLogger(TunerCallback):
         self._try(lambda: self._pause(trial.trial_id))
 
     def on_loop_end(self) -> None:
-        """Adds the reasons of decisions and resizes; called by the tuner in every turn of its loop."""
+        """Adds the reasons of decisions and resizes; called by the tuner in every iteration of its loop."""
         if self._reader is None or self._has_failed:
             return
         for event in self._reader.read_new():
@@ -141,7 +141,7 @@ class RunLogger(TunerCallback):
         incumbent = None if self._incumbent is None else self._incumbent[1]
         self._try(lambda: self._finish(incumbent))
 
-    # Parts of these.
+    # Parts of the methods above.
 
     def _open_run(self, trial: Trial) -> None:
         self._configs[trial.trial_id] = dict(trial.config)
@@ -178,5 +178,5 @@ def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with values that every tracker takes: numbers, truth values and text."""
+    """A configuration with values that every tracker accepts: numbers, booleans and text."""
     return {name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in config.items()}

@@ -1,4 +1,4 @@
-"""Checkpoints that a framework has written, each with the report that belongs to it."""
+"""Checkpoints that a framework has written, each with its report."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from syne_hypersched.filenames import NOTES_FILENAME
 
 
 class Saved:
-    """See the module. One process writes and reports.
+    """Keeps the checkpoints of a run. Only one process writes and reports.
 
     Parameters
     ----------
     path
         Folder of the checkpoints.
     keep
-        Checkpoints to keep.
+        Number of checkpoints to keep.
     reporter
         Called with a report as keyword arguments; by default :class:`syne_tune.Reporter`.
     """
 
     def __init__(self, path: str, keep: int, reporter: Callable[..., None] | None) -> None:
         self.folder = CheckpointFolder(path, keep)
-        #: The checkpoint from which this launch goes on; None: there is none.
+        #: The checkpoint from which this launch continues; None: there is none.
         self.newest = self.folder.newest()
-        #: What was noted in it.
+        #: The notes in that checkpoint.
         self.notes: dict[str, Any] = {}
         if self.newest is not None:
             with open(os.path.join(self.newest, NOTES_FILENAME), encoding="utf-8") as file:
@@ -36,9 +36,9 @@ class Saved:
         self._reporter = reporter
 
     def begin(self) -> None:
-        """Training begins: delivers the report of the last launch if it was not."""
+        """Begins the training. If the report of the last launch was not delivered, delivers it."""
         if self._reporter is None:
-            from syne_tune import Reporter  # late, and once: it counts the seconds from here
+            from syne_tune import Reporter  # late, and only once: it measures seconds from here on
 
             self._reporter = Reporter()
         report = self.notes.get("report")
@@ -51,11 +51,11 @@ class Saved:
         Parameters
         ----------
         aside
-            The folder that ``folder.begin()`` has made.
+            The folder from ``folder.begin()``.
         report
-            The report that belongs to it; None: there is none.
+            The report that belongs to the checkpoint; None: there is no report.
         **notes
-            What the next launch is to know.
+            Notes for the next launch.
         """
         with open(os.path.join(aside, NOTES_FILENAME), "x", encoding="utf-8") as file:
             json.dump({"report": report, **notes}, file)

@@ -1,4 +1,4 @@
-"""Whether this process was asked to end."""
+"""Records whether this process was asked to exit."""
 
 from __future__ import annotations
 

@@ -5,9 +5,8 @@
     trainer = elastic_trainer(Trainer(model, args, train_dataset=..., eval_dataset=...), metrics=("eval_loss",))
     trainer.train()
 
-The checkpoint folder is ``output_dir`` of the trainer, so the backend gets it as
-``arguments=["--output_dir", "{st_checkpoint_dir}", "{...}"]`` if the script reads its arguments with
-``HfArgumentParser``.
+The checkpoint folder is ``output_dir`` of the trainer. So if the script reads its arguments with ``HfArgumentParser``,
+the backend gets ``arguments=["--output_dir", "{st_checkpoint_dir}", "{...}"]``.
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ __all__ = ["elastic_trainer", "ElasticCallback"]
 logger = logging.getLogger(__name__)
 
 _EVALUATE = "evaluate"
-"""In the notes of a checkpoint: the run was left just before an evaluation."""
+"""Name in the notes of a checkpoint: the run was left just before an evaluation."""
 _STOPS = "stops"
-"""In the notes of a checkpoint: a callback has stopped the run, such as ``EarlyStoppingCallback``."""
+"""Name in the notes of a checkpoint: a callback, such as ``EarlyStoppingCallback``, has stopped the run."""
 
 
 class ElasticCallback(TrainerCallback):
-    """Reports, marks checkpoints as whole, and leaves on SIGTERM, for people who call ``train()`` themselves.
+    """Reports, marks checkpoints as whole, and exits on SIGTERM, for users who call ``train()`` themselves.
 
     .. code-block:: python
 
@@ -64,28 +63,28 @@ class ElasticCallback(TrainerCallback):
         trainer = Trainer(model, args, train_dataset=..., eval_dataset=..., callbacks=[elastic])
         trainer.train(resume_from_checkpoint=elastic.checkpoint)
 
-    :func:`elastic_trainer` does all of this. With the bare callback, an evaluation in progress at SIGTERM is finished
-    before the run is left, so the grace period must be longer than an evaluation.
+    :func:`elastic_trainer` does all of this. With the bare callback, an evaluation that runs at SIGTERM is finished
+    before the exit, so the grace period must be longer than an evaluation.
 
     Parameters
     ----------
     checkpoint_dir
         ``output_dir`` of the trainer.
     metrics
-        What to report of each evaluation.
+        Names of the metrics to report from each evaluation.
     resource
         ``"epoch"``: reports count epochs, as ``epoch``. ``"eval"``: they count evaluations, as ``eval``.
     global_batch_size
-        Samples of an optimiser step, over all devices; None: it is not known here.
+        Number of samples of an optimiser step, over all devices; None: not known here.
     max_local_batch_size
-        Samples that fit into the memory of a device at once; None: any number.
+        Number of samples that fit into the memory of a device at once; None: any number.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
 
     Raises
     ------
     TypeError, ValueError
-        A parameter is something else, or the global batch cannot be divided by the devices of this launch.
+        A parameter has a wrong type or value, or the global batch cannot be divided by the devices of this launch.
     """
 
     def __init__(
@@ -105,24 +104,24 @@ class ElasticCallback(TrainerCallback):
             self._share = share_of(global_batch_size, num_processes(), max_local_batch_size)
         self._path = str(checks.path("checkpoint_dir", checkpoint_dir))
         self._saved = Saved(self._path, 2, reporter)
-        #: Path of the checkpoint from which this launch goes on, for ``resume_from_checkpoint``; None: there is none.
+        #: Path of the checkpoint from which this launch continues, for ``resume_from_checkpoint``; None: there is none.
         self.checkpoint = None if self._saved.newest is None else trainer_folder(self._saved.newest)
         self._best = Best(self._path)
         self._place = Place(self._saved.notes)
-        #: Whether the trainer is told its place in data without a length.
+        #: Whether the trainer can be told its place in data without a length.
         self._knows_place = False
-        #: Where the trainer writes at present; None: it does not save.
+        #: The folder that the trainer is writing to; None: it is not saving.
         self._aside: str | None = None
         self._ranks = Ranks()
         self._sigterm = Sigterm()
-        #: The trainer, if it is known: a run can then be left before and during an evaluation.
+        #: The trainer, if it is known. Then a run can be left before and during an evaluation.
         self._trainer: Any = None
         self._is_leaving = False
         #: Whether a callback has stopped the run.
         self._stops = False
-        #: Whether nothing is left to train.
+        #: Whether there is nothing left to train.
         self.is_finished = False
-        #: The present evaluation: its step, and what it has returned so far.
+        #: The present evaluation: its step, and its results so far.
         self._evaluated: tuple[int, dict[str, Any]] = (-1, {})
 
     @property
@@ -140,12 +139,12 @@ class ElasticCallback(TrainerCallback):
         self._adopt(args)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Delivers the report of the last launch if it was not, and listens to SIGTERM from now on.
+        """Delivers the report of the last launch if that was not done, and handles SIGTERM from now on.
 
         Raises
         ------
         ValueError
-            The run would begin again although there is a checkpoint.
+            The run would start again although there is a checkpoint.
         """
         self._adopt(args)
         if self.checkpoint is not None and state.global_step == 0:
@@ -162,7 +161,7 @@ class ElasticCallback(TrainerCallback):
             self._saved.begin()
         if self.checkpoint is None:
             return
-        args.eval_on_start = False  # this is no start, and it would count for EarlyStoppingCallback
+        args.eval_on_start = False  # this is not a start, and EarlyStoppingCallback would count the evaluation
         self._best.find_again(state, self.checkpoint, self._ranks.is_main)
         self._ranks.wait()
         freeze_again(kwargs["model"], self._saved.notes)
@@ -173,21 +172,21 @@ class ElasticCallback(TrainerCallback):
         self.is_finished = self._stops or state.global_step >= state.max_steps
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Notes where the epoch begins."""
+        """Notes the step at which the epoch begins."""
         self._place.begin_epoch(state.global_step)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Asks the other processes, while the optimiser steps."""
+        """Starts an agreement with the other processes while the optimiser steps."""
         self._ranks.begin_agreement(self._sigterm.has_come)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leaves if any process must: saves now, and evaluates nothing."""
+        """If any process must exit, saves now and does not evaluate."""
         must_leave = self._ranks.agree(self._sigterm.has_come)
-        if self.is_finished:  # without elastic_trainer, the trainer takes one step more
+        if self.is_finished:  # without elastic_trainer, the trainer takes one more step
             control.should_training_stop = True
             control.should_save = control.should_evaluate = False
             return
-        # Without the trainer, a checkpoint just before an evaluation could not be evaluated by the next launch.
+        # Without the trainer, the next launch could not make the evaluation that follows this checkpoint.
         self._stops = control.should_training_stop and state.global_step < state.max_steps
         if must_leave and (self._trainer is not None or not arguments.is_due(args, state)):
             self._is_leaving = control.should_training_stop = control.should_save = True
@@ -195,7 +194,7 @@ class ElasticCallback(TrainerCallback):
         self._prepare_save(args, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A run that leaves has been saved already: it is neither evaluated nor saved again."""
+        """Ends an epoch. If the run exits, it has already been saved: it is neither evaluated nor saved again."""
         if self._is_leaving or self.is_finished:
             control.should_save = control.should_evaluate = control.should_log = False
         else:
@@ -210,7 +209,7 @@ class ElasticCallback(TrainerCallback):
             self._begin_save(args)
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leaves an evaluation during training, which the next launch does again."""
+        """Leaves an evaluation during training. The next launch repeats it."""
         trainer = self._trainer
         if trainer is None or not trainer.is_in_train or self._is_leaving or not state.global_step:
             return
@@ -223,7 +222,7 @@ class ElasticCallback(TrainerCallback):
         trainer.callback_handler.on_train_end(args, state, control)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Marks the checkpoint, which is whole now, and reports."""
+        """Marks the checkpoint as whole, and reports."""
         step, metrics = self._evaluated
         level = arguments.level(args, state, self._resource)
         report = None
@@ -246,18 +245,18 @@ class ElasticCallback(TrainerCallback):
         self._ranks.wait()
         self._evaluated = (step, {})
         if self._is_leaving:
-            state.best_model_checkpoint = None  # not to be loaded now
+            state.best_model_checkpoint = None  # it must not be loaded now
         elif self._ranks.agree(self._sigterm.has_come):
             self._is_leaving = control.should_training_stop = True
             state.best_model_checkpoint = None
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ends the process if it was asked to.
+        """Ends the process if it was asked to exit.
 
         Raises
         ------
         SystemExit
-            The run has left on SIGTERM.
+            The run exits on SIGTERM.
         """
         self._sigterm.close()
         if not self._is_leaving:
@@ -276,7 +275,7 @@ class ElasticCallback(TrainerCallback):
             raise ValueError(f"checkpoint_dir must be output_dir of the trainer, {args.output_dir}, but got {here}")
         arguments.adopt(args, self._resource)
         if args.save_total_limit is not None:
-            # The trainer knows only the checkpoint that it writes.
+            # The trainer knows only the checkpoint that it is writing.
             self._saved.folder.keep, args.save_total_limit = max(1, args.save_total_limit), None
         batch_size = arguments.batch_size(args)
         if self._global_batch_size not in (None, batch_size):
@@ -291,17 +290,17 @@ class ElasticCallback(TrainerCallback):
         return self._share
 
     def _prepare_save(self, args: Any, control: Any) -> None:
-        """Before a save without an evaluation; otherwise the evaluation comes first."""
+        """Prepares a save without an evaluation; otherwise the evaluation comes first."""
         if control.should_save and not control.should_evaluate:
             self._begin_save(args)
 
     def _begin_save(self, args: Any) -> None:
-        """Has the trainer write into a folder aside, which is put in place when it is whole."""
+        """Makes the trainer write to a temporary folder, which is put in place when it is whole."""
         self._aside = self._ranks.broadcast(self._saved.folder.begin() if self._ranks.is_main else None)
         args.output_dir = self._aside
 
     def _check_length(self, state: Any) -> None:
-        """Data without a length have no epochs that the trainer could count."""
+        """Rejects data without a length if epochs are counted, since the trainer could not count them."""
         if not is_endless(state.num_train_epochs):
             return
         if self._resource == "epoch":
@@ -316,13 +315,13 @@ class ElasticCallback(TrainerCallback):
             )
 
     def _seed_again(self, args: Any, state: Any) -> None:
-        """Without states of the random generators for this number of devices, does not begin with the first ones."""
+        """Seeds the random generators anew if their states for this number of devices are missing."""
         name = "rng_state.pth" if args.world_size <= 1 else f"rng_state_{args.process_index}.pth"
         if self.checkpoint is not None and not os.path.isfile(os.path.join(self.checkpoint, name)):
             set_seed(args.seed + state.global_step)
 
     def _evaluate_now(self, control: Any) -> None:
-        """Does the evaluation before which the last launch was left."""
+        """Makes the evaluation before which the last launch was left."""
         trainer = self._trainer
         control.should_evaluate = control.should_save = True
         trainer._maybe_log_save_evaluate(
@@ -338,22 +337,22 @@ def elastic_trainer(
     *,
     reporter: Callable[..., None] | None = None,
 ) -> Trainer:
-    """Makes a trainer elastic: ``train()`` goes on from the last checkpoint, reports, and leaves on SIGTERM.
+    """Makes a trainer elastic: ``train()`` continues from the last checkpoint, reports, and exits on SIGTERM.
 
     .. code-block:: python
 
         trainer = elastic_trainer(Trainer(model, args, train_dataset=..., eval_dataset=...))
         trainer.train()
 
-    *Checkpoints.* They are in ``output_dir``. The trainer saves whenever it evaluates, and a report goes out once its
-    checkpoint is whole. The newest ``save_total_limit`` checkpoints are kept, by default two, and the best one in
+    *Checkpoints.* They are in ``output_dir``. The trainer saves whenever it evaluates, and a report is sent when its
+    checkpoint is whole. The newest ``save_total_limit`` checkpoints are kept (default: two), and also the best one, in
     ``best-model-STEP``, for ``load_best_model_at_end``.
 
-    *Leaving.* On SIGTERM all processes agree on a step, save, and exit with
-    :const:`~syne_hypersched.contract.EXIT_DRAINED`. A run that was left just before an evaluation, or in one, begins
-    with it when it goes on.
+    *Exit.* On SIGTERM, all processes agree on a step, save, and exit with
+    :const:`~syne_hypersched.contract.EXIT_DRAINED`. If a run exits just before an evaluation, or during one, the next
+    launch begins with this evaluation.
 
-    *Same batch.* The global batch is the same on any number of devices: the batch of a device and the accumulation
+    *Same batch.* The global batch is the same on any number of devices. The batch of a device and the accumulation
     steps follow from ``WORLD_SIZE``. A device never computes more samples at once than ``per_device_train_batch_size``.
 
     Parameters
@@ -361,12 +360,13 @@ def elastic_trainer(
     trainer
         A trainer whose ``train()`` was not called.
     metrics
-        What to report of each evaluation.
+        Names of the metrics to report from each evaluation.
     resource
         ``"epoch"``: reports count epochs, as ``epoch``, and ``eval_strategy`` must be ``"epoch"``. ``"eval"``: they
         count evaluations, as ``eval``.
     global_batch_size
-        Samples of an optimiser step, over all devices; by default what the arguments of the trainer give on one device.
+        Number of samples of an optimiser step, over all devices; default: as the trainer's arguments give on one
+        device.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
 
@@ -378,7 +378,7 @@ def elastic_trainer(
     Raises
     ------
     TypeError, ValueError
-        An argument, or one of the trainer's, does not go with an elastic run.
+        An argument, or one of the trainer's arguments, is not compatible with an elastic run.
     """
     if not isinstance(trainer, Trainer):
         raise TypeError(f"trainer must be a transformers.Trainer, but got {type(trainer).__name__}")

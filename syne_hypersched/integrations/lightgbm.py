@@ -28,29 +28,29 @@ __all__ = ["LightGBMCallback"]
 class LightGBMCallback:
     """Saves the model and reports, as ``round``, after rounds of boosting.
 
-    The model is whole or not there, whenever the process is ended. A relaunched run computes the scores of the rows
-    from the saved model, in another order of additions, so that it differs in the last digits. With random sampling of
-    rows or columns, LightGBM begins its random numbers again.
+    The model is saved in one step, so it is whole even if the process is killed. A relaunched run computes the scores
+    of the rows from the saved model. It adds them in another order, so the last digits differ. With random sampling of
+    rows or columns, LightGBM restarts its random numbers.
 
     Parameters
     ----------
     checkpoint_dir
-        Folder for the model, which Syne Tune passes as ``--st_checkpoint_dir``. The model is
-        ``model.txt`` in the newest folder there.
+        Folder for the model, which Syne Tune passes as ``--st_checkpoint_dir``. The model is the file ``model.txt`` in
+        the newest folder there.
     metrics
-        What to report, as ``DATA-METRIC``, such as ``("val-l2",)``; None: everything that is evaluated.
+        Names of the metrics to report, as ``DATA-METRIC``, such as ``("val-l2",)``; None: all evaluated metrics.
     every
-        Rounds from one report to the next.
+        Number of rounds from one report to the next.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
 
     Raises
     ------
     TypeError, ValueError
-        A parameter is something else, or this is one of several processes.
+        A parameter has a wrong type or value, or there are several processes.
     """
 
-    #: After the callbacks that log and record, before the one that stops early.
+    #: After the callbacks that log and record, and before the callback that stops early.
     order = 25
     before_iteration = False
 
@@ -67,23 +67,23 @@ class LightGBMCallback:
 
     @property
     def model(self) -> str | None:
-        """For ``init_model``: the model with which this launch goes on; None: there is none."""
+        """For ``init_model``: the model from which this launch continues; None: there is none."""
         return self._rounds.model_path
 
     @property
     def num_threads(self) -> int:
-        """For ``num_threads``: threads for the devices that this launch holds."""
+        """For ``num_threads``: number of threads for the devices of this launch."""
         return num_threads()
 
     @property
     def rounds_done(self) -> int:
-        """Rounds that earlier launches have trained, for what counts them, such as a schedule of the learning rate."""
+        """Number of rounds that earlier launches have trained, for example for a learning rate schedule."""
         return self._rounds.num_done
 
     def rounds_left(self, num_rounds: int) -> int:
-        """For ``num_boost_round``: rounds that are left of a number in all.
+        """For ``num_boost_round``: number of rounds left, given the total number.
 
-        LightGBM refuses to train no round. If none is left, it is given one, and its trees are removed again.
+        LightGBM cannot train zero rounds. If none is left, it trains one, and its trees are removed again.
         """
         return max(1, self._rounds.left(num_rounds))
 
@@ -93,8 +93,8 @@ class LightGBMCallback:
         Raises
         ------
         ValueError
-            ``init_model`` is not :attr:`model`, or :meth:`rounds_left` was not asked, or LightGBM cannot go on with the
-            model.
+            ``init_model`` is not :attr:`model`, or :meth:`rounds_left` was not called, or LightGBM cannot continue from
+            the model.
         """
         if not self._has_begun:
             self._has_begun = True
@@ -109,7 +109,7 @@ class LightGBMCallback:
 
 
 def _check_boosting(params: Mapping[str, Any]) -> None:
-    """Refuses in the first launch what LightGBM refuses when the run goes on."""
+    """Rejects, already in the first launch, parameters with which LightGBM cannot continue a run."""
     for name in ("boosting", "boosting_type", "boost"):
         if params.get(name) in ("rf", "random_forest"):
             raise ValueError(

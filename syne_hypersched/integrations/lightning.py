@@ -21,36 +21,36 @@ __all__ = ["ElasticCallback"]
 
 
 class ElasticCallback(ElasticHooks, Checkpoint):
-    """Makes a Lightning trainer elastic: it goes on from its last checkpoint, reports, and leaves on SIGTERM.
+    """Makes a Lightning trainer elastic: it continues from its last checkpoint, reports, and exits on SIGTERM.
 
-    *Checkpoints.* The trainer is saved at the end of each epoch, after all other callbacks, and the report goes out
-    once the checkpoint is whole. The last two checkpoints are kept. Other ``ModelCheckpoint`` callbacks may be used
-    beside; without one, Lightning writes no further checkpoints.
+    *Checkpoints.* The trainer is saved at the end of each epoch, after all other callbacks. The report is sent when the
+    checkpoint is whole. The last two checkpoints are kept. You may also use other ``ModelCheckpoint`` callbacks;
+    without them, Lightning writes no further checkpoints.
 
-    *Leaving.* On SIGTERM all processes agree on a step, save, and exit with
-    :const:`~syne_hypersched.contract.EXIT_DRAINED`. A validation in progress is finished first, so the grace period
-    must be longer than a validation.
+    *Exit.* On SIGTERM, all processes agree on a step, save, and exit with
+    :const:`~syne_hypersched.contract.EXIT_DRAINED`. A running validation is finished first, so the grace period must be
+    longer than a validation.
 
     *Same batch, same order.* The global batch and the order of samples are the same on any number of devices. A run
-    that was left inside an epoch goes on with the samples that are left of it. This holds for a ``DataLoader`` with a
-    data set that has a length, with or without ``shuffle``, and for a ``sampler`` whose order follows from the epoch
-    and from random numbers that are seeded; with another one the epoch begins again.
+    that exits inside an epoch continues with the remaining samples of the epoch. This holds for a ``DataLoader`` whose
+    data set has a length, with or without ``shuffle``. It also holds for a ``sampler`` whose order follows from the
+    epoch and from seeded random numbers. With any other loader, the epoch begins again.
 
     Parameters
     ----------
     checkpoint_dir
         Folder for checkpoints, which Syne Tune passes as ``--st_checkpoint_dir``.
     metrics
-        What to report of each epoch: names under which the module logs.
+        Names of the logged metrics to report after each epoch.
     global_batch_size
-        Samples of an optimiser step, over all devices.
+        Number of samples of an optimiser step, over all devices.
     max_local_batch_size
-        Samples that fit into the memory of a device at once; None: any number.
+        Number of samples that fit into the memory of a device at once; None: any number.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
 
     Raises
     ------
     TypeError, ValueError
-        A parameter is something else, or the global batch cannot be divided by the devices of this launch.
+        A parameter has a wrong type or value, or the global batch cannot be divided by the devices of this launch.
     """

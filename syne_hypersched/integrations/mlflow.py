@@ -14,7 +14,7 @@ from syne_hypersched.integrations._run_logger import RunLogger, plain
 
 _TUNING, _TRIAL = "syne_hypersched.tuning", "syne_hypersched.trial"
 _MOST_CHARACTERS = 500
-#: What MLflow takes as the name of a metric or a parameter, and how much of a name and of a parameter.
+#: Characters that MLflow does not accept in names, and the maximum lengths of a name and of a parameter.
 _OTHER = re.compile(r"[^\w\-./ :]")
 _LONGEST_NAME, _LONGEST_VALUE = 250, 6000
 
@@ -24,21 +24,21 @@ class MLflowLogger(RunLogger):
 
     Example: ``Tuner(..., callbacks=[StoreResultsCallback(), MLflowLogger("digits", "sqlite:///runs.db")])``.
 
-    A run has all numbers of the trial's reports, with ``st_num_devices``, by resource level; its configuration as
-    parameters; and as tags the decisions, their reasons, and when it became the incumbent. The run goes on over
-    relaunches, pauses, and resumes of the tuner: it is found by its tags.
+    A run contains all numbers of the trial's reports, with ``st_num_devices``, by resource level. The configuration is
+    stored as parameters. Tags store the decisions, their reasons, and when the trial became the incumbent. The run
+    continues over relaunches, pauses, and resumes of the tuner, since it is found by its tags.
 
     Parameters
     ----------
     experiment
-        Name of MLflow's experiment, which is made if it does not exist.
+        Name of the MLflow experiment, which is created if it does not exist.
     tracking_uri
-        Where MLflow stores runs; by default as ``MLFLOW_TRACKING_URI`` says.
+        Where MLflow stores runs; by default, the value of ``MLFLOW_TRACKING_URI``.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is no text.
+        An argument is not a string.
     ModuleNotFoundError
         mlflow is not installed; ``mlflow-skinny`` is enough.
     """
@@ -100,12 +100,12 @@ class MLflowLogger(RunLogger):
             self._pause(trial_id)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The tuner is saved with its callbacks; a connection cannot be.
+        # The tuner is saved with its callbacks, but a connection cannot be saved.
         return {**self.__dict__, "_client": None}
 
 
 def _taken(name: str) -> str:
-    """A name that MLflow takes: ``recall_10`` for ``recall@10``."""
+    """A name that MLflow accepts: ``recall_10`` for ``recall@10``."""
     found = _OTHER.sub("_", name)[:_LONGEST_NAME]
     is_path = posixpath.normpath(found) != found or found.startswith(("..", "/")) or found == "."
     return re.sub("[/.]", "_", found) if is_path else found

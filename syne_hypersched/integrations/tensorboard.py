@@ -13,14 +13,14 @@ from syne_hypersched.integrations._run_logger import RunLogger, plain
 
 
 class TensorBoardLogger(RunLogger):
-    """Writes each trial as a run of TensorBoard, in a folder of its own.
+    """Writes each trial as a TensorBoard run, in its own folder.
 
     Example: ``Tuner(..., callbacks=[StoreResultsCallback(), TensorBoardLogger()])``, then
     ``tensorboard --logdir ~/syne-tune/NAME/tensorboard``.
 
-    A run has all numbers of the trial's reports, with ``st_num_devices``, by resource level; its configuration; and the
-    decisions, their reasons, and when it became the incumbent, as text. The run goes on over relaunches, pauses, and
-    resumes of the tuner.
+    A run contains all numbers of the trial's reports, with ``st_num_devices``, by resource level, and its
+    configuration. The decisions, their reasons, and when the trial became the incumbent are stored as text. The run
+    continues over relaunches, pauses, and resumes of the tuner.
 
     Parameters
     ----------
@@ -90,5 +90,5 @@ class TensorBoardLogger(RunLogger):
             self._pause(trial_id)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The tuner is saved with its callbacks; open files cannot be.
+        # The tuner is saved with its callbacks, but open files cannot be saved.
         return {**self.__dict__, "_writers": {}}

@@ -12,29 +12,29 @@ from syne_hypersched.integrations._run_logger import RunLogger, plain
 
 
 class WandbLogger(RunLogger):
-    """Writes each trial as a run of Weights & Biases, in a group with the name of the experiment.
+    """Writes each trial as a Weights & Biases run, in a group with the name of the experiment.
 
     Example: ``Tuner(..., callbacks=[StoreResultsCallback(), WandbLogger(project="digits")])``.
 
-    A run has all numbers of the trial's reports, with ``st_num_devices``, by resource level; its configuration; and in
-    its summary the last decision, its reason, and whether the trial became the incumbent. The run goes on over
-    relaunches and pauses, and over resumes of the tuner where the server is reached: its id follows from the names of
-    the experiment and of the trial.
+    A run contains all numbers of the trial's reports, with ``st_num_devices``, by resource level, and its
+    configuration. Its summary has the last decision, the reason, and whether the trial became the incumbent. The run
+    continues over relaunches and pauses. If the server is reached, it also continues over resumes of the tuner, since
+    its id follows from the names of the experiment and of the trial.
 
     Parameters
     ----------
     project
         Name of the project.
     mode
-        ``"online"``, ``"offline"`` (``wandb sync`` sends the runs later) or ``"disabled"``; by default as
-        ``WANDB_MODE`` says.
+        ``"online"``, ``"offline"`` (``wandb sync`` sends the runs later) or ``"disabled"``; by default, the value of
+        ``WANDB_MODE``.
     **options
         Further arguments of ``wandb.init``, such as ``entity`` or ``tags``.
 
     Raises
     ------
     TypeError, ValueError
-        ``project`` is no text, or ``mode`` is another one.
+        ``project`` is not a string, or ``mode`` is not one of these.
     ModuleNotFoundError
         wandb is not installed.
     """
@@ -49,14 +49,14 @@ class WandbLogger(RunLogger):
         self._runs: dict[int, Any] = {}
 
     def _begin(self) -> None:
-        """Does nothing: each run connects by itself."""
+        """Does nothing, since each run connects by itself."""
 
     def _open(self, trial_id: int, config: Mapping[str, Any]) -> None:
         if trial_id in self._runs:
             return
         import wandb
 
-        # The runs of several trials are open at a time, and each process may write to any of them.
+        # The runs of several trials are open at the same time, and each process may write to any of them.
         run = wandb.init(
             project=self._project,
             group=self._name,
@@ -69,7 +69,7 @@ class WandbLogger(RunLogger):
             dir=self._options.get("dir", str(self._folder)),
             **{name: value for name, value in self._options.items() if name != "dir"},
         )
-        # Steps of wandb must never go back, and a resumed trial may report again: the level is an axis of its own.
+        # Steps of wandb must never decrease, but a resumed trial may repeat a level. So the level has its own axis.
         run.define_metric(self._time_attr)
         run.define_metric("*", step_metric=self._time_attr)
         self._runs[trial_id] = run
@@ -97,5 +97,5 @@ class WandbLogger(RunLogger):
             self._pause(trial_id)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The tuner is saved with its callbacks; connections cannot be.
+        # The tuner is saved with its callbacks, but connections cannot be saved.
         return {**self.__dict__, "_runs": {}}

@@ -28,26 +28,27 @@ __all__ = ["XGBoostCallback"]
 class XGBoostCallback(TrainingCallback):
     """Saves the model and reports, as ``round``, after rounds of boosting.
 
-    The model is whole or not there, whenever the process is ended. Without random sampling of rows or columns a run
-    that was relaunched gives the same model as one that was not; with it, XGBoost begins its random numbers again.
+    The model is saved in one step, so it is whole even if the process is killed. Without random sampling of rows or
+    columns, a relaunched run gives the same model as an uninterrupted one. With it, XGBoost restarts its random
+    numbers.
 
     Parameters
     ----------
     checkpoint_dir
-        Folder for the model, which Syne Tune passes as ``--st_checkpoint_dir``. The model is
-        ``model.ubj`` in the newest folder there.
+        Folder for the model, which Syne Tune passes as ``--st_checkpoint_dir``. The model is the file ``model.ubj`` in
+        the newest folder there.
     metrics
-        What to report, as ``DATA-METRIC`` in XGBoost's own words, such as ``("val-rmse",)``; None: everything that is
-        evaluated.
+        Names of the metrics to report, as ``DATA-METRIC`` with XGBoost's names, such as ``("val-rmse",)``; None: all
+        evaluated metrics.
     every
-        Rounds from one report to the next.
+        Number of rounds from one report to the next.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
 
     Raises
     ------
     TypeError, ValueError
-        A parameter is something else, or this is one of several processes.
+        A parameter has a wrong type or value, or there are several processes.
     """
 
     def __init__(
@@ -63,36 +64,36 @@ class XGBoostCallback(TrainingCallback):
 
     @property
     def model(self) -> str | None:
-        """For ``xgb_model``: the model with which this launch goes on; None: there is none."""
+        """For ``xgb_model``: the model from which this launch continues; None: there is none."""
         return self._rounds.model_path
 
     @property
     def num_threads(self) -> int:
-        """For ``nthread``: threads for the devices that this launch holds."""
+        """For ``nthread``: number of threads for the devices of this launch."""
         return num_threads()
 
     @property
     def rounds_done(self) -> int:
-        """Rounds that earlier launches have trained, for what counts them, such as a schedule of the learning rate."""
+        """Number of rounds that earlier launches have trained, for example for a learning rate schedule."""
         return self._rounds.num_done
 
     def rounds_left(self, num_rounds: int) -> int:
-        """For ``num_boost_round``: rounds that are left of a number in all."""
+        """For ``num_boost_round``: number of rounds left, given the total number."""
         return self._rounds.left(num_rounds)
 
     def before_training(self, model: Any) -> Any:
-        """Delivers the report of the last launch if it was not.
+        """Delivers the report of the last launch if that was not done.
 
         Raises
         ------
         ValueError
-            ``xgb_model`` is not :attr:`model`, or :meth:`rounds_left` was not asked.
+            ``xgb_model`` is not :attr:`model`, or :meth:`rounds_left` was not called.
         """
         self._rounds.begin(model.num_boosted_rounds())
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:
-        """Saves and reports, and stops when all rounds are there."""
+        """Saves, reports, and stops when all rounds are trained."""
         found = {
             f"{data}-{metric}": values[-1] for data, metrics in evals_log.items() for metric, values in metrics.items()
         }
@@ -101,6 +102,6 @@ class XGBoostCallback(TrainingCallback):
         return self._rounds.is_complete(num_rounds)
 
     def after_training(self, model: Any) -> Any:
-        """Saves the rounds since the last report."""
+        """Saves the rounds after the last report."""
         self._rounds.finish(model.num_boosted_rounds(), model.save_model)
         return model

@@ -1,1 +1,1 @@
-"""What an experiment leaves on disk: its folder, its events and its journal, as they are read."""
+"""Readers of the files of an experiment: its folder, its events and its journal."""

@@ -1,4 +1,4 @@
-"""Reading ``events.jsonl``, of a finished run or of one that is being written to."""
+"""Reads ``events.jsonl``, of a finished run or of a run that still writes to it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Event:
     time_s
         Seconds since the tuning started.
     event
-        What happened: ``launch``, ``exit``, ``resize``...; ``decision`` is why the scheduler decides something.
+        The kind of the event: ``launch``, ``exit``, ``resize``...; ``decision`` explains a decision of the scheduler.
     trial_id
-        The trial, None for what concerns the whole run.
+        The trial; None for an event of the whole run.
     devices
         Names of the devices that the trial holds.
     launch
         Index of the launch, counted from 0 for each trial.
     reason
-        Why it happened.
+        Why the event happened.
     details
-        Every other entry of the line: ``how`` of an ``exit``, ``what`` and ``numbers`` of a ``decision``...
+        All other entries of the line: ``how`` of an ``exit``, ``what`` and ``numbers`` of a ``decision``...
     """
 
     time_s: float
@@ -56,7 +56,7 @@ class Event:
         Raises
         ------
         ValueError
-            The line is not a JSON object with a number ``time_s`` and a string ``event``, or another entry is of the
+            The line is not a JSON object with a number ``time_s`` and a string ``event``, or another entry has the
             wrong type, as in a damaged file.
         """
         try:
@@ -90,7 +90,7 @@ def _check_types(values: Any) -> None:
 
 
 def describe_decision(event: Event) -> str:
-    """What the scheduler has decided, about whom, and why, in one line.
+    """A decision of the scheduler in one line: what, about which trial, and why.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def describe_decision(event: Event) -> str:
 
 
 class EventReader:
-    """Reads events as they are written; each call costs the new lines and not the whole file.
+    """Reads events as they are written. Each call reads only the new lines, and not the whole file.
 
     .. code-block:: python
 
@@ -116,12 +116,12 @@ class EventReader:
     path
         The file, which need not exist yet.
     strict
-        Whether a line that is not an event is an error. Else it is left out, as after a crash or on a full disk.
+        Whether a line that is not an event is an error. Otherwise it is skipped, as after a crash or on a full disk.
 
     Attributes
     ----------
     num_left_out
-        Lines that were left out so far.
+        Number of lines skipped so far.
     """
 
     def __init__(self, path: Path | str, strict: bool = True) -> None:
@@ -134,12 +134,12 @@ class EventReader:
     def read_new(self) -> tuple[Event, ...]:
         """The events written since the last call.
 
-        A last line without its end is being written or was cut off when the writer died: it is left for the next call.
+        A last line without a newline is being written, or was cut off when the writer died. The next call reads it.
 
         Raises
         ------
         ValueError
-            With ``strict``, a whole line is not an event; the message has the file, the line's number and its text.
+            With ``strict``, a whole line is not an event; the message has the file, the line number and the text.
         """
         try:
             with self.path.open("rb") as file:
@@ -174,7 +174,7 @@ def read_events(path: Path | str) -> tuple[Event, ...]:
     FileNotFoundError
         There is no such file.
     ValueError
-        A line other than an unfinished last one is not an event.
+        A line is not an event, except for an unfinished last line.
     """
     path = checks.path("path", path)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The folder of an experiment, by its name or path."""
+"""Finds the folder of an experiment by its name or path."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from syne_tune.util import experiment_path
 from syne_hypersched import checks
 from syne_hypersched._wording import enumerated
 
-#: Most names of other experiments in a message.
+#: Maximum number of names of other experiments in a message.
 _MOST_NAMES = 3
 
 
 def find_run(name_or_path: str | Path, parameter: str = "path") -> Path:
-    """The folder of an experiment, which has a ``metadata.json``.
+    """The folder of an experiment, which contains a ``metadata.json``.
 
     Parameters
     ----------
     name_or_path
-        The experiment's folder or, if there is none, its name (``tuner.name``) among all experiments of Syne Tune,
-        which are in ``~/syne-tune`` unless ``SYNETUNE_FOLDER`` says otherwise.
+        The experiment's folder. If there is no such folder: its name (``tuner.name``) among all experiments of Syne
+        Tune, which are in ``~/syne-tune`` or in the folder that ``SYNETUNE_FOLDER`` names.
     parameter
-        What the argument is called, for messages.
+        Name of the argument, for messages.
 
     Raises
     ------
     TypeError
-        It is neither text nor a path.
+        The argument is neither a string nor a path.
     FileNotFoundError
         There is no such experiment.
     """
@@ -50,30 +50,30 @@ def find_run(name_or_path: str | Path, parameter: str = "path") -> Path:
 
 
 def candidate_folders(name_or_path: str | Path, parameter: str) -> tuple[Path, Path]:
-    """Where an experiment may be that is named or whose folder is given."""
+    """The two possible folders of an experiment: by path and by name."""
     path = checks.path(parameter, name_or_path, "the name or the folder of an experiment")
     return path.expanduser(), Path(experiment_path(tuner_name=str(name_or_path)))
 
 
 def name_for_commands(folder: Path, experiments: Path | None = None) -> str:
-    """What names an experiment on a command line: its name or, where the name alone would not find it, its folder.
+    """The text that identifies an experiment on a command line: its name, or its folder if the name is not enough.
 
     Parameters
     ----------
     folder
         Folder of the experiment.
     experiments
-        The folder of all experiments as whoever reads the name has it; by default that of this process.
+        The folder of all experiments, from the reader's point of view; by default that of this process.
     """
     of_name = Path(experiment_path(tuner_name=folder.name)) if experiments is None else experiments / folder.name
     return folder.name if of_name.absolute() == folder.absolute() else str(folder.absolute())
 
 
 def similar_names(name_or_path: str | Path, is_one: Callable[[Path], bool]) -> str:
-    """The end of a message: which experiments there are.
+    """The end of a message: a list of existing experiments.
 
-    These are the latest of those whose names begin alike, since Syne Tune appends a date; else those whose names are
-    similar, or the latest ones.
+    Syne Tune appends a date to names. So the list has the latest experiments whose names begin in the same way. If
+    there are none, it has experiments with similar names, or the latest ones.
     """
     path = Path(experiment_path(tuner_name=str(name_or_path)))
     if not path.name or not path.parent.is_dir():

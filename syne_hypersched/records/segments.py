@@ -1,4 +1,4 @@
-"""The journal on disk: lines of JSON in numbered segments. What a crash has torn is left out when it is read."""
+"""The journal on disk: lines of JSON in numbered segments. Lines that a crash has torn are skipped by the reader."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Segments:
-    """What the segments of a journal hold."""
+    """The content of the segments of a journal."""
 
     headers: tuple[Entry, ...] = ()
-    """First line of each segment that has one, in order: ``timestamp`` and ``time_s`` when it was begun..."""
+    """First line of each segment that has one, in order: ``timestamp`` and ``time_s`` of its beginning..."""
 
     entries: tuple[Entry, ...] = ()
     """All other lines, in the order in which they were written."""
 
     next_number: int = 0
-    """Number of the segment that is to be written next."""
+    """Number of the segment to write next."""
 
 
 class SegmentWriter:
     """Appends lines to a new segment.
 
-    A line that was written survives the death of this process; one that was written before :meth:`sync` returned
-    survives a crash of the machine. A segment is never opened again: the next process writes the next one.
+    A written line survives the death of this process. If :meth:`sync` has returned after it was written, it also
+    survives a crash of the machine. A segment is never opened again: the next process writes the next segment.
 
     Parameters
     ----------
     folder
         Folder of the journal.
     number
-        Number of the segment, :attr:`Segments.next_number` of what was read.
+        Number of the segment: :attr:`Segments.next_number` of the segments read before.
     header
-        Entries of its first line, beside ``format`` and ``num_before``.
+        Entries of the first line, in addition to ``format`` and ``num_before``.
     num_before
-        Entries in the segments before. Later lines of theirs, which a reader has refused, never count again.
+        Number of entries in earlier segments. Further lines there, which a reader has rejected, never count again.
     disk
-        Where to write.
+        The disk to write to.
 
     Raises
     ------
     FileExistsError
-        Another process has begun this segment.
+        Another process has already begun this segment.
     """
 
     def __init__(self, folder: str, number: int, header: Entry, num_before: int, disk: Disk) -> None:
@@ -87,18 +87,18 @@ class SegmentWriter:
 
 
 def encode(entry: Entry) -> bytes:
-    """One line of JSON. Floats come back as they were, NaN and infinities too; a path is written as its text.
+    """One line of JSON. Floats are restored exactly, including NaN and infinities; a path is written as its text.
 
     Raises
     ------
     TypeError
-        A value is none that JSON keeps.
+        A value cannot be stored as JSON.
     """
     return json.dumps(entry, default=_plain, separators=(",", ":")).encode() + b"\n"
 
 
 def as_json(value: Any) -> Any:
-    """The value as it comes back from the journal."""
+    """The value as it is read back from the journal."""
     return json.loads(encode({"value": value}))["value"]
 
 
@@ -109,19 +109,19 @@ def _plain(value: object) -> object:
         return value.tolist()
     if isinstance(value, PurePath):
         return str(value)
-    raise TypeError(f"a journal keeps what JSON keeps, but got {value!r} of type {type(value).__name__}")
+    raise TypeError(f"a journal can store only JSON values, but got {value!r} of type {type(value).__name__}")
 
 
 def read_segments(folder: str, disk: Disk) -> Segments:
     """Reads a journal.
 
-    A segment ends before its first line that is torn: not a whole line of JSON. A segment without a whole first line
-    was begun by a process that died at once, and is empty.
+    A segment ends before its first torn line, which is not a whole line of JSON. A segment without a whole first line
+    was begun by a process that died at once; it counts as empty.
 
     Raises
     ------
     ValueError
-        The journal was written in another format, or synced lines are missing from it.
+        The journal has another format, or synced lines are missing.
     """
     numbers = sorted(int(found[1]) for name in disk.list_folder(folder) if (found := SEGMENT.fullmatch(name)))
     headers: list[Entry] = []
@@ -150,7 +150,7 @@ def read_segments(folder: str, disk: Disk) -> Segments:
 
 
 def sync_segments(folder: str, disk: Disk) -> None:
-    """Has all that was read survive a crash of the machine, before anything is built on it."""
+    """Syncs everything that was read, so that it survives a crash of the machine before new entries depend on it."""
     for name in disk.list_folder(folder):
         if SEGMENT.fullmatch(name):
             disk.sync_file(f"{folder}/{name}")

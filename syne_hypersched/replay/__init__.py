@@ -1,4 +1,4 @@
-"""A run searched again in virtual time, on the learning curves that it has left: what would have been otherwise."""
+"""Searches again on the learning curves of a run, in virtual time, with the same or other settings."""
 
 from __future__ import annotations
 

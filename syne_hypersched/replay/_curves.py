@@ -1,7 +1,7 @@
-"""The learning curves that a run has left, and what it says of the machine: speed-ups and launch costs.
+"""The learning curves of a run, and what the run shows about the machine: speed-ups and launch costs.
 
-The curve of a trial that was paused or stopped is *censored*: it is known up to where the run has trained it, and
-nothing is known of what would have come.
+The curve of a trial that was paused or stopped is *censored*: it is known up to the level to which the run trained it.
+Nothing is known about its continuation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from syne_hypersched.experiments import Report, Run, holdings, launch_costs_s, r
 
 @dataclass(frozen=True)
 class KnownCurve:
-    """What a run knows of one trial.
+    """The known part of one trial's learning curve.
 
     >>> KnownCurve(trial_id=3, levels=(1, 2), values=(0.9, 0.7), seconds=(2.0, 2.0), is_whole=False).last_level
     2
@@ -32,11 +32,11 @@ class KnownCurve:
     levels
         Resource levels, ascending.
     values
-        The metric at each level; NaN where it was not finite.
+        The metric at each level; NaN if it was not finite.
     seconds
-        Seconds of training up to each level from the one before, on one device.
+        Seconds of training from the previous level to each level, on one device.
     is_whole
-        Whether it was trained to the end, so that nothing is unknown.
+        Whether the trial was trained to the end, so that its whole curve is known.
     """
 
     trial_id: int
@@ -47,7 +47,7 @@ class KnownCurve:
 
     @property
     def last_level(self) -> float:
-        """The highest level that is known."""
+        """The highest known level."""
         return self.levels[-1]
 
 
@@ -75,21 +75,21 @@ class RunCurves:
     num_devices
         Devices of the run.
     deadline_s
-        Seconds from the first launch to the deadline, or to the last report if there was none.
+        Seconds from the first launch to the deadline, or to the last report if there was no deadline.
     speed_up
-        Speed-up by number of devices, as measured in this run; contains 1.
+        Speed-up by number of devices, as measured in this run; it contains 1.
     start_s
         Seconds that the launch of a new trial costs.
     resume_s
-        Seconds that the launch of a trial that goes on costs.
+        Seconds that a later launch of a trial costs.
     scheduler_name, scheduler_kwargs
-        What the run was searched with, as its metadata say.
+        Class and arguments of the run's scheduler, from the metadata.
     best_trial
-        The trial with the run's own result.
+        The trial with the best result of the run.
     best_value
         Its best metric.
     best_level
-        The level at which it was reported.
+        The level at which this metric was reported.
     """
 
     metric: str
@@ -110,7 +110,7 @@ class RunCurves:
 
     @property
     def num_censored(self) -> int:
-        """Trials whose curves are not known to the end."""
+        """Number of trials whose curves are not known to the end."""
         return sum(not curve.is_whole for curve in self.curves)
 
 
@@ -122,14 +122,14 @@ def run_curves(run: Run, num_devices: int | None = None) -> RunCurves:
     run
         The experiment, finished or running.
     num_devices
-        Devices that there were; by default as the run's events say.
+        Number of devices; by default it is read from the run's events.
 
     Raises
     ------
     TypeError
-        ``run`` is no experiment that was read, but for example its name, or ``num_devices`` is no integer.
+        ``run`` is not an experiment (for example its name), or ``num_devices`` is not an integer.
     ValueError
-        ``num_devices`` is below 1, or the run has no report with a finite metric, or does not say how long trials
+        ``num_devices`` is below 1, or the run has no report with a finite metric, or does not record how long trials
         trained or how many devices there were.
     """
     checks.instance("run", run, Run, "an experiment that load_run has read")
@@ -140,7 +140,7 @@ def run_curves(run: Run, num_devices: int | None = None) -> RunCurves:
         raise ValueError(f"the run must have a report with a finite {run.metric!r}, but has none")
     count = num_devices or len(run.devices)
     if not count:
-        raise ValueError("--num-devices must be given, since the run has no events that say how many there were")
+        raise ValueError("--num-devices must be given, since the run has no events that show the number of devices")
     metadata = run_metadata(run)
     kwargs = dict(metadata.get("scheduler_kwargs") or {})
     highest = max(report.resource for report in run.reports)
@@ -199,7 +199,7 @@ def _rates(reports: Iterable[Report]) -> dict[tuple[int, int], list[float]]:
             rate = _rate(earlier, later)
             if rate is not None:
                 rates[trial_id, later.num_devices or 1].append(rate)
-    if not rates:  # every launch has reported once: the first report of a trial is all there is
+    if not rates:  # every launch has reported only once: use the first report of each trial
         for report in reports:
             if report.worker_time_s and report.resource > 0:
                 rates[report.trial_id, report.num_devices or 1].append(report.worker_time_s / report.resource)
@@ -214,7 +214,7 @@ def _rate(earlier: Report, later: Report) -> float | None:
 
 
 def measured_speed_up(rates: Rates) -> dict[int, float]:
-    """Speed-up by number of devices, from trials that have trained on one device and on several.
+    """Speed-up by number of devices, from trials that trained on one device and on several.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def measured_speed_up(rates: Rates) -> dict[int, float]:
     Returns
     -------
     dict
-        The median over trials of each number of devices that was seen; 1 has 1.
+        The median over trials for each number of devices that occurred; for 1 it is 1.
     """
     ratios: dict[int, list[float]] = defaultdict(list)
     for (trial_id, num_devices), seconds in rates.items():
@@ -235,7 +235,7 @@ def measured_speed_up(rates: Rates) -> dict[int, float]:
 
 
 def _usual_rates(rates: Rates, speed_up: Mapping[int, float]) -> dict[int, float]:
-    """The median seconds of each trial for a unit of the resource, as on one device."""
+    """The median time of each trial for a unit of the resource (s), converted to one device."""
     found: dict[int, list[float]] = defaultdict(list)
     for (trial_id, num_devices), seconds in rates.items():
         found[trial_id] += [rate * _nearest(speed_up, num_devices) for rate in seconds]
@@ -271,5 +271,5 @@ def _curve(
 
 
 def _nearest(speed_up: Mapping[int, float], num_devices: int) -> float:
-    """The speed-up on the nearest number of devices that was measured and is not larger."""
+    """The speed-up for the largest measured number of devices that is not above ``num_devices``."""
     return speed_up[max(size for size in speed_up if size <= num_devices)]

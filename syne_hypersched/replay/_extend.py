@@ -1,4 +1,4 @@
-"""What may be supposed of a curve beyond what was trained: nothing better, or as much as any other has gained."""
+"""Assumptions about the unknown part of a curve: no improvement, or the largest improvement of any trial."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ import numpy as np
 from syne_hypersched.replay._curves import KnownCurve
 
 MOST_LEVELS = 1_000
-"""Levels at which something is supposed of a curve, at most: where time is the resource, each report has its own."""
+"""Maximum number of levels with assumed values. If time is the resource, each report has its own level."""
 
 LEAST_S = 1e-3
-"""Seconds between two reports at least."""
+"""Minimum number of seconds between two reports."""
 
 Supposition = Literal["flat", "hopeful"]
 """``"flat"``: a trial stays at its best known value. ``"hopeful"``: it gains as much as the trial that gained most over
-the same levels. Both are suppositions; the truth is not known, and may even be beyond them."""
+the same levels. Both are assumptions. The truth is not known, and may even lie outside of them."""
 
 
 def extended(
     curves: Sequence[KnownCurve], do_minimize: bool, supposition: Supposition
 ) -> dict[int, tuple[list[float], list[float], list[float]]]:
-    """All curves up to the highest level that any of them has.
+    """Extends all curves up to the highest level that any of them has.
 
     Parameters
     ----------
     curves
-        The curves as they are known.
+        The known curves.
     do_minimize
         Whether the metric is to be minimised.
     supposition
-        What is supposed of unknown parts.
+        The assumption about the unknown parts.
 
     Returns
     -------
     dict
-        Levels, values and seconds of each trial. A curve that is whole is not changed, and nothing is supposed beyond
-        the highest level that is known of any trial.
+        Levels, values and seconds of each trial. A curve that is known to the end is not changed. No values are assumed
+        above the highest level that is known of any trial.
     """
     sign = 1.0 if do_minimize else -1.0
     grid = _grid(curves)
@@ -62,14 +62,14 @@ def extended(
 
 
 def _seconds_per_level(levels: Sequence[float], seconds: Sequence[float]) -> float:
-    """The median time of a unit of the resource."""
+    """The median time of a unit of the resource (s)."""
     steps = [high - low for low, high in pairwise([min(0.0, levels[0]), *levels])]
     rates = [time_s / step for time_s, step in zip(seconds, steps, strict=True) if step > 0]
     return median(rates or seconds)
 
 
 def _grid(curves: Sequence[KnownCurve]) -> list[float]:
-    """The levels at which something is supposed: those of all curves, thinned out where each trial has its own."""
+    """The levels with assumed values: those of all curves, thinned out if each trial has its own levels."""
     levels = sorted({level for curve in curves for level in curve.levels})
     if len(levels) <= MOST_LEVELS:
         return levels
@@ -78,7 +78,7 @@ def _grid(curves: Sequence[KnownCurve]) -> list[float]:
 
 
 class _Gains:
-    """How much the best value so far of any curve has improved between two levels, at most."""
+    """The largest improvement of any curve between two levels, measured by the best value so far."""
 
     def __init__(self, curves: Sequence[KnownCurve], grid: Sequence[float], sign: float) -> None:
         self._grid = np.asarray(grid, dtype=float)

@@ -1,4 +1,4 @@
-"""One replay: a scheduler searches the run's own curves, and what it would have found."""
+"""One replay: a scheduler searches the run's own curves, and the result is reported as far as it is known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ELAPSED = "elapsed_s"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a scenario, as far as is known.
+    """The result of a scenario, as far as it is known.
 
     .. code-block:: python
 
@@ -37,21 +37,21 @@ class Outcome:
     scenario
         The scenario.
     winner
-        The trial with the best value that is known; None if no trial would have reported one.
+        The trial with the best known value; None if no trial would have reported a value.
     value
         That value; NaN without a winner.
     hopeful_winner
-        The winner if every trial had gained beyond what is known of it as much as the one that gained most.
+        The winner if every trial gained, beyond its known part, as much as the trial that gained most.
     num_trials
-        Trials that would have been started.
+        Number of trials that would have been started.
     beyond
-        Trials that would have been trained further than the run has trained them.
+        Trials that would have been trained further than in the run.
     out_of_trials_s
-        When the scheduler would have asked for a trial that the run has not tried; None if never.
+        When the scheduler would have asked for a trial that the run did not try; None: never.
     own_level
-        How far the run's own best trial would have been trained; 0 if not at all.
+        The level to which the run's own best trial would have been trained; 0: not at all.
     own_fate
-        What the scheduler would have decided about it last: CONTINUE, PAUSE or STOP; empty if it had not started.
+        The last decision about this trial: CONTINUE, PAUSE or STOP; empty: it was not started.
     """
 
     scenario: ReplayScenario
@@ -65,12 +65,12 @@ class Outcome:
     own_fate: str
 
     def is_sure(self, trial_id: int) -> bool:
-        """Whether this trial would have won, under either supposition about what is not known."""
+        """Whether this trial would have won under both assumptions about the unknown parts."""
         return self.winner == trial_id == self.hopeful_winner
 
 
 class TrialsInOrder:
-    """A searcher that proposes the trials of a run in their order, and then has no more."""
+    """A searcher that proposes the trials of a run in their order, and then stops."""
 
     draws_at_random = False
 
@@ -78,7 +78,7 @@ class TrialsInOrder:
         self._waiting = list(reversed(trial_ids))
         self._now_s = now_s
         self.exhausted_s: float | None = None
-        """When it was asked for one more than there are."""
+        """When it was asked for more trials than there are."""
 
     def suggest(self, **_: Any) -> dict[str, Any] | None:
         """The next trial."""
@@ -99,7 +99,7 @@ class TrialsInOrder:
 
 
 class CurvesBlackbox:
-    """The curves of a run under a supposition, as the simulator looks them up."""
+    """The curves of a run under one assumption, in the form that the simulator needs."""
 
     elapsed_time_attr = _ELAPSED
 
@@ -135,7 +135,7 @@ def replay_scenarios(known: RunCurves, scenarios: Iterable[ReplayScenario]) -> l
     Raises
     ------
     TypeError, ValueError
-        One is of another type, or the scheduler refuses an argument of the scenario.
+        An argument has a wrong type, or the scheduler rejects an argument of the scenario.
     """
     checks.instance("known", known, RunCurves, KNOWN)
     scenarios = checks.instances("scenarios", scenarios, ReplayScenario, "a list of scenarios")
@@ -149,7 +149,7 @@ def _replay(known: RunCurves, scenario: ReplayScenario, flat: CurvesBlackbox, ho
     last_level = {curve.trial_id: curve.last_level for curve in known.curves}
     beyond = {report.trial_id for report in reports if report.level > last_level[report.trial_id]}
     winner, value = _best([seen for seen in reports if seen.level <= last_level[seen.trial_id]], known.do_minimize)
-    # Without a trial that goes beyond what is known, there is nothing to suppose.
+    # If no trial goes beyond its known part, no assumption is needed.
     hopeful_reports = _search(known, scenario, hopeful)[0] if beyond else reports
     hopeful_winner, _ = _best(hopeful_reports, known.do_minimize)
     own = [report for report in reports if report.trial_id == known.best_trial]
@@ -201,7 +201,7 @@ def _search(
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Suppresses the warnings of schedulers, which are advice for a tuning."""
+    """Suppresses the warnings of schedulers, which are meant for a real tuning."""
     advisers = logging.getLogger(schedulers.__name__)
     level = advisers.level
     advisers.setLevel(logging.ERROR)

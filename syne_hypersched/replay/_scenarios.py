@@ -1,4 +1,4 @@
-"""The scenarios under which a run is searched again."""
+"""The scenarios under which the search is repeated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ("hypersched", "hypersched-published", "asha", "asha-promotion", "pasha"
 KNOWN = "what run_curves returns"
 
 AS_IT_WAS = "as it was"
-"""Label of the scenario that is the run itself."""
+"""Label of the scenario with the settings of the run itself."""
 
 _KEPT = ("reduction_factor", "policy", "brackets", "ranking_criterion", "max_paused")
 _GRACE_PERIODS = (1, 2, 4, 8, 16, 32)
@@ -28,7 +28,7 @@ _GRACE_PERIODS = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class ReplayScenario:
-    """One way to search again.
+    """One way to repeat the search.
 
     >>> half = ReplayScenario("half of the devices", "hypersched", num_devices=4, deadline_s=600.0)
     >>> half.num_devices, half.grace_period
@@ -37,13 +37,13 @@ class ReplayScenario:
     Parameters
     ----------
     label
-        What is different from the run, in words.
+        The difference from the run, in words.
     scheduler
         One of :const:`NAMES`.
     num_devices
-        Devices to share out.
+        Number of devices.
     deadline_s
-        Seconds after the first launch at which the search ends.
+        Seconds from the first launch to the end of the search.
     grace_period
         Level of the first rung; None leaves it to the scheduler.
     kwargs
@@ -52,7 +52,7 @@ class ReplayScenario:
     Raises
     ------
     TypeError, ValueError
-        One is of another type, the scheduler is unknown, or a number is not positive.
+        An argument has a wrong type, the scheduler is unknown, or a number is not positive.
     """
 
     label: str
@@ -74,14 +74,14 @@ class ReplayScenario:
 
 
 def own_scheduler(known: RunCurves) -> tuple[str, float | None, dict[str, Any]] | None:
-    """The name, the first rung and other arguments of the run's own scheduler; None if it is none of this package."""
+    """Name, first rung and other arguments of the run's own scheduler; None if it is not from this package."""
     kwargs = known.scheduler_kwargs
     kept = {name: kwargs[name] for name in _KEPT if kwargs.get(name) is not None}
     grace = kwargs.get("grace_period")
     grace_period = float(grace) if isinstance(grace, (int, float)) else None
     if known.scheduler_name == "HyperSched":
         is_published = kwargs.get("strategy") in ("published", "PublishedRules")
-        # The adaptive strategy derives its first rung from the first report unless one was given; both are stored as 1.
+        # Unless a first rung is given, the adaptive strategy derives it from the first report. Both are stored as 1.
         unless_given = grace_period if is_published or grace_period != 1 else None
         return "hypersched-published" if is_published else "hypersched", unless_given, kept
     if known.scheduler_name == "ASHA":
@@ -98,20 +98,20 @@ def default_scenarios(
     num_devices: Sequence[int] | None = None,
     deadlines_s: Sequence[float] | None = None,
 ) -> list[ReplayScenario]:
-    """The scenarios of a replay: as it was, and then one difference at a time.
+    """The scenarios of a replay: the run as it was, and then one difference at a time.
 
     Parameters
     ----------
     known
         The run.
     schedulers, grace_periods, num_devices, deadlines_s
-        The differences; by default all schedulers, a first rung at 1, 2, 4 ..., half and twice as many devices, and
-        half and twice the time.
+        The differences. Default: all schedulers, a first rung at 1, 2, 4 ..., half and twice as many devices, and half
+        and twice the time.
 
     Raises
     ------
     TypeError
-        One is of another type.
+        An argument has a wrong type.
     ValueError
         A scheduler is unknown.
     """
@@ -126,7 +126,7 @@ def default_scenarios(
     if schedulers is None:
         schedulers = [other for other in NAMES if own is None or other != name]
     found += [
-        # A first rung that the run was given is that of the others, too: one thing differs at a time.
+        # If the run was given a first rung, the others get it, too: only one thing differs at a time.
         replace(here, label=f"with {other}", scheduler=other, kwargs={})
         for other in schedulers
     ]
@@ -148,7 +148,7 @@ def default_scenarios(
 
 
 def brief_scenarios(known: RunCurves) -> list[ReplayScenario]:
-    """The few scenarios that a tuning ends with: half of the devices, and another first rung.
+    """The few scenarios at the end of a tuning: half of the devices, and another first rung.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def brief_scenarios(known: RunCurves) -> list[ReplayScenario]:
     Raises
     ------
     TypeError
-        ``known`` is something else, for example an experiment.
+        ``known`` has a wrong type, for example an experiment.
     """
     checks.instance("known", known, RunCurves, KNOWN)
     own = own_scheduler(known)
@@ -175,7 +175,7 @@ def make_scheduler(known: RunCurves, scenario: ReplayScenario, searcher: object)
     Raises
     ------
     TypeError, ValueError
-        The scheduler refuses an argument.
+        The scheduler rejects an argument.
     """
     space = {"trial": _trial_numbers(known)}
     named = {

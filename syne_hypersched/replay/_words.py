@@ -1,4 +1,4 @@
-"""The replays of a run as a table, and in sentences that say no more than is known."""
+"""The replays of a run as a table and in sentences, which claim only what is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_NAMED = 8
 
 
 def describe_replay(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
-    """What was known, what each scenario would have found, and what cannot be said.
+    """What was known, what each scenario would have found, and what remains unknown.
 
     Parameters
     ----------
@@ -27,26 +27,26 @@ def describe_replay(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
     Raises
     ------
     TypeError
-        One is something else, for example an experiment.
+        An argument has a wrong type, for example an experiment.
     """
     outcomes = _checked(known, outcomes)
     return "\n".join([*_facts(known), "", *_table(known, outcomes), "", *_sentences(known, outcomes)])
 
 
 def describe_briefly(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
-    """One line about a few scenarios, for the end of a tuning; empty without scenarios.
+    """One line about a few scenarios, for the end of a tuning; empty if there are none.
 
     Parameters
     ----------
     known
         The run.
     outcomes
-        The outcomes, without the run as it was.
+        The outcomes, without that of the run as it was.
 
     Raises
     ------
     TypeError
-        One is something else, for example an experiment.
+        An argument has a wrong type, for example an experiment.
     """
     outcomes = _checked(known, outcomes)
     parts = []

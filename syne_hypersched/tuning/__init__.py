@@ -1,4 +1,4 @@
-"""A tuning described by words, as ``hypersched tune`` takes it: it is run, or written as a Python script."""
+"""A tuning described in text, as on the command line of ``hypersched tune``: runs it, or writes it as a script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo: a tuning whose script is part of the package."""
+"""The demo: a tuning of a script that is part of the package."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def demo_job(deadline_s: float, devices: str | None = None, seed: int | None = N
     Parameters
     ----------
     deadline_s
-        Seconds until the end.
+        Seconds until the end of the tuning.
     devices
-        Number or type of the devices, such as ``"4"`` or ``"cpu:2"``; by default a CPU slot for each core, and at least
+        Number or type of the devices, such as ``"4"`` or ``"cpu:2"``. Default: one CPU slot for each core, and at least
         two.
     seed
         Seed of the scheduler.

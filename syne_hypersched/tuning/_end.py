@@ -1,4 +1,4 @@
-"""Runs a tuner to its end, and ends with what was found and an exit code."""
+"""Runs a tuner to its end, and returns an exit code with the results printed."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_sce
 from syne_hypersched.tuning._run import run_job
 
 MOST_REPLAYED = 20_000
-"""Reports up to which a tuning ends with a replay, which takes seconds then."""
+"""Maximum number of reports with which a tuning ends with a replay. Beyond this, a replay would take seconds."""
 
 LEAST_SAME = 4
-"""So many configurations with the same values at each level are no chance."""
+"""If so many configurations have the same values at each level, that is not by chance."""
 
 EXIT_NO_RESULT = 1
-"""Exit code of a tuning that has found nothing."""
+"""Exit code of a tuning without a result."""
 
 
 def run_and_report(tuner: Tuner) -> int:
-    """Runs a tuner as ``hypersched tune`` does, and prints the trials, a picture's path and the path of ``best/``.
+    """Runs a tuner like ``hypersched tune``, and prints the trials, the path of a picture and the path of ``best/``.
 
     The tuning ends early if the script reports the metric or the resource level under other names, or if too many
-    trials fail. It goes on if nobody reads the output any more.
+    trials fail. It continues if the reader of its output is gone.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def run_and_report(tuner: Tuner) -> int:
     Raises
     ------
     TypeError, ValueError
-        The tuner, its scheduler or its backend refuses an argument.
+        The tuner, its scheduler or its backend rejects an argument.
     """
 
     def run() -> int:
@@ -59,14 +59,14 @@ def run_and_report(tuner: Tuner) -> int:
 
 
 def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
-    """As :func:`run_and_report`, also for an experiment that is continued. Ctrl-C and a lost reader raise here.
+    """The same as :func:`run_and_report`, also for a continued experiment. Ctrl-C and a lost reader raise here.
 
     Parameters
     ----------
     tuner
         The tuner.
     resume
-        Name or folder of the experiment that is continued; None: the tuner begins a new one.
+        Name or folder of the experiment to continue; None: begin a new one.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     print()
     try:
         run = load_run(folder)
-    except ValueError as error:  # no report has the metric, or none the resource
+    except ValueError as error:  # no report has the metric, or no report has the resource level
         print(f"hypersched: {shown_lines(failure or str(error))}", file=sys.stderr)
         return _say_no_result(tuner, folder)
     print(shown_lines(report_run(folder, columns=terminal_columns())))
@@ -86,10 +86,10 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     if told := ignored_configurations(run):
         print(f"hypersched: {told}", file=sys.stderr)
     name = shlex.quote(folder.name)
-    also = f", hypersched replay {name}" if run.incumbent is not None else ""  # nothing can be searched again
+    also = f", hypersched replay {name}" if run.incumbent is not None else ""  # otherwise a replay is not possible
     print(f"more: hypersched explain {name}{also}", flush=True)
     if failure:
-        print(f"hypersched: the tuning has ended early: {shown_lines(failure)}", file=sys.stderr)
+        print(f"hypersched: the tuning ended early: {shown_lines(failure)}", file=sys.stderr)
         return EXIT_NO_RESULT
     if run.incumbent is None:
         return _say_no_result(tuner, folder)
@@ -97,9 +97,9 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
 
 
 def ignored_configurations(run: Run) -> str:
-    """Asks whether the script uses its arguments, if all trials report the same at each level; else empty.
+    """Asks whether the script uses its arguments, if all trials report the same values at each level; otherwise empty.
 
-    A model that learns nothing with any configuration may do so, too.
+    The values are also equal if a model learns nothing with any configuration.
     """
     values: dict[float, set[float]] = {}
     trials: Counter[float] = Counter()
@@ -114,19 +114,19 @@ def ignored_configurations(run: Run) -> str:
     if min(len(different), most) < LEAST_SAME or any(len(each) > 1 for each in values.values()):
         return ""
     return (
-        f"trials of {len(different)} configurations have reported the same {shown(run.metric)} at each "
+        f"trials of {len(different)} configurations reported the same {shown(run.metric)} at each "
         f"{shown(run.time_attr)}: does the script read its arguments, --NAME VALUE for each hyperparameter?"
     )
 
 
 def replay_briefly(run: Run) -> list[str]:
-    """One line that says what half of the devices and another first rung would have brought, if that takes no time."""
+    """One line about the result with half of the devices, and with another first rung, if it costs little time."""
     if len(run.reports) > MOST_REPLAYED:
         return []
     try:
         known = run_curves(run)
         line = describe_briefly(known, replay_scenarios(known, brief_scenarios(known)))
-    except ValueError:  # nothing can be searched again
+    except ValueError:  # a replay is not possible
         return []
     return [line] if line else []
 
@@ -137,7 +137,7 @@ def _say_no_result(tuner: Tuner, folder: Path) -> int:
     level = getattr(scheduler, "time_attr", None)
     where = "" if level is None else f" at a level {level!r}"
     print(
-        f"hypersched: no trial has reported a finite {metric!r}{where}; what the script has printed is in "
+        f"hypersched: no trial has reported a finite {metric!r}{where}; the output of the script is in "
         f"{folder}/0/std.out and std.err",
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""What is to be tuned, how, and until when."""
+"""Describes what is tuned, how, and until when."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SCHEDULERS = {
     "asha-promotion": ("ASHA", {"type": "promotion"}),
     "pasha": ("PASHA", {}),
 }
-"""Names of the schedulers: the class, and what the name implies."""
+"""Names of the schedulers: the class, and the arguments that the name implies."""
 
 SEARCHERS = ("random_search", "joint", "kde", "bore", "cqr", "botorch", "regularized_evolution")
-"""Names of the searchers that a command line may give."""
+"""Names of the searchers that can be given on the command line."""
 
 DeviceKind = Literal["auto", "cpu", "gpu"]
 _DEVICES = re.compile(r"(?:(?P<kind>cpu|gpu)(?::(?P<count>\d+))?|(?P<all>all)|(?P<number>\d+))")
@@ -51,54 +51,54 @@ class TuneJob:
     Parameters
     ----------
     script
-        The script that is tuned.
+        The script to tune.
     space
         The search space, and constants for the script.
     metric
-        Entry of a report that is optimised.
+        Name of the metric in a report.
     do_minimize
         Whether the metric is to be minimised.
     time_attr
-        Entry of a report that is the resource level.
+        Name of the resource level in a report.
     max_t
-        Level to which a trial trains.
+        Level to which a trial is trained.
     deadline_s
-        Seconds after the start by which all has ended.
+        Seconds after the start by which everything has ended.
     device_type
         ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
     num_devices
-        Devices to share out, by default all.
+        Number of devices to use, by default all.
     cluster
-        Address of a Ray cluster, ``auto`` for that of this machine; None: this machine alone.
+        Address of a Ray cluster, ``auto`` for the cluster of this machine; None: use only this machine.
     devices_of
-        The resource of Ray that is a device, with :attr:`cluster`.
+        The Ray resource that counts as a device, with :attr:`cluster`.
     checkpoints
-        Folder for checkpoints that all nodes share, with :attr:`cluster`.
+        Folder for checkpoints that all nodes can access, with :attr:`cluster`.
     insecure
-        Whether a cluster may be used that asks for no token, with :attr:`cluster`.
+        Whether a cluster that requires no token may be used, with :attr:`cluster`.
     processes
-        Whether a trial with several devices has a process for each.
+        Whether a trial with several devices has one process for each device.
     arguments
         Template of the script's arguments; by default ``--name value`` for all.
     scheduler
         A name of :const:`SCHEDULERS`.
     searcher
-        A name of :const:`SEARCHERS`; None leaves it to the scheduler.
+        A name of :const:`SEARCHERS`; None: the scheduler chooses.
     grace_period
-        Level of the lowest rung; None leaves it to the scheduler.
+        Level of the lowest rung; None: the scheduler chooses.
     reduction_factor
-        One in this many trials is kept at a rung; None leaves it to the scheduler.
+        One in this many trials is kept at a rung; None: the scheduler chooses.
     seed
-        Seed of everything random; None: it is drawn from the operating system.
+        Seed of all random choices; None: drawn from the operating system.
     max_failures
         Number of trials that may fail; one more ends the tuning.
     name
-        Name of the experiment; by default that of the script with the date.
+        Name of the experiment; by default, the name of the script with the date.
 
     Raises
     ------
     TypeError, ValueError
-        A member is invalid; the message has the option of the command line.
+        A member is invalid; the message names the option of the command line.
     """
 
     script: Path
@@ -145,7 +145,7 @@ class TuneJob:
             _known("--searcher", self.searcher, SEARCHERS)
         _known("--processes", self.processes, ("per_device", "single"))
         if self.cluster is None and self.checkpoints is not None:
-            raise ValueError("--checkpoints is for --cluster: on one machine they are in the experiment's folder")
+            raise ValueError("--checkpoints is for --cluster: on one machine, they are in the experiment's folder")
         if self.checkpoints is not None:
             checks.folder("--checkpoints", self.checkpoints)
         if self.cluster is None and self.insecure:
@@ -174,12 +174,12 @@ class TuneJob:
 
     @property
     def base_name(self) -> str:
-        """Name of the experiment, or what a date is appended to."""
+        """Name of the experiment, or the part before the date."""
         return self.name or (re.sub(r"[^A-Za-z0-9]+", "-", self.script.stem).strip("-") or "tuning")[:30]
 
     @property
     def config_space(self) -> dict[str, Any]:
-        """The space as Syne Tune has it."""
+        """The space in Syne Tune's form."""
         return {entry.name: entry.domain() for entry in self.space}
 
     def scheduler_call(self) -> tuple[str, dict[str, Any]]:
@@ -201,7 +201,7 @@ class TuneJob:
         }
 
     def backend_call(self) -> tuple[str, dict[str, Any]]:
-        """The class of the backend, and its arguments after the script, without those that are the default."""
+        """The class of the backend, and its arguments after the script that differ from the defaults."""
         arguments: dict[str, Any] = {}
         if self.num_devices is not None:
             arguments["num_devices"] = self.num_devices
@@ -222,20 +222,20 @@ class TuneJob:
         return "ElasticLocalBackend" if self.cluster is None else "ElasticRayBackend", arguments
 
     def tuner_arguments(self) -> dict[str, Any]:
-        """The arguments of the tuner that are values."""
+        """The arguments of the tuner that are plain values."""
         named = {"tuner_name": self.base_name} | ({} if self.name is None else {"suffix_tuner_name": False})
         return {"max_failures": self.max_failures, **named}
 
 
 def parse_resource(text: str) -> tuple[str, float]:
-    """Reads ``epoch:81``: the entry of the reports that counts, and the level to which a trial trains.
+    """Reads ``epoch:81``: the entry of the reports that counts the training, and the level to which a trial trains.
 
     Raises
     ------
     TypeError
-        It is no text.
+        ``text`` is not a string.
     ValueError
-        The text is something else, or the level is not a positive number.
+        The text has another form, or the level is not a positive number.
     """
     name, colon, level = _written("--resource", text).rpartition(":")
     try:
@@ -258,14 +258,14 @@ def parse_duration(text: str, option: str = "--deadline") -> float:
     text
         The duration; a number without a unit is in seconds.
     option
-        Option of the command line that errors name.
+        Option of the command line, for error messages.
 
     Raises
     ------
     TypeError
-        It is no text.
+        ``text`` is not a string.
     ValueError
-        The text is none of these, or the time is not positive.
+        The text has none of these forms, or the time is not positive.
     """
     spelled = _written(option, text).strip().lower().replace(" ", "")
     seconds = math.nan
@@ -287,9 +287,9 @@ def parse_devices(text: str) -> tuple[DeviceKind, int | None]:
     Raises
     ------
     TypeError
-        It is no text.
+        ``text`` is not a string.
     ValueError
-        The text is none of these, or the number is 0.
+        The text has none of these forms, or the number is 0.
     """
     found = _DEVICES.fullmatch(_written("--devices", text).strip().lower())
     count = None if found is None else found["number"] or found["count"]
@@ -305,9 +305,9 @@ def parse_cluster_devices(text: str) -> tuple[str, int | None]:
     Raises
     ------
     TypeError
-        It is no text.
+        ``text`` is not a string.
     ValueError
-        The text is none of these, or the number is 0.
+        The text has none of these forms, or the number is 0.
     """
     found = _CLUSTER_DEVICES.fullmatch(_written("--devices", text).strip())
     count = None if found is None else found["number"] or found["count"]

@@ -1,4 +1,4 @@
-"""Ends a tuning early whose script reports neither the metric nor the resource level under their names."""
+"""Ends a tuning early if the script reports neither the metric nor the resource level under the given names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from syne_hypersched.contract import metric_names_of
 from syne_hypersched.experiments import MissingEntryError
 
 MOST_REPORTS = 20
-"""So many reports without the metric are enough, once a trial has ended without one or has made as many itself."""
+"""So many reports without the metric end the tuning, if a trial has ended without it or has made so many reports."""
 
 
 class NameGuard(TunerCallback):
     """Callback of the tuner that ends it if no report has the metric.
 
-    A script may report the metric only now and then. So the tuning ends after 20 reports without it only if a trial has
-    ended by itself and has never reported it, or has reported 20 times without it.
+    A script may report the metric only now and then. So the tuning ends after 20 reports without the metric only if one
+    trial has ended by itself without ever reporting it, or has made 20 reports without it.
     """
 
     def __init__(self) -> None:
@@ -32,20 +32,20 @@ class NameGuard(TunerCallback):
         self._reports: Counter[int] = Counter()
 
     def on_tuning_start(self, tuner: Tuner) -> None:
-        """Learns the names; called by the tuner."""
+        """Reads the names; called by the tuner."""
         scheduler = tuner.scheduler
         metric, _ = metric_name_mode(metric_names_of(scheduler), scheduler.metric_mode(), metric=0)
         self._needed = ((metric, "metric"), (getattr(scheduler, "time_attr", metric), "resource level"))
-        before = tuner.last_seen_result_per_trial.values()  # of the tuner before, if this one goes on
+        before = tuner.last_seen_result_per_trial.values()  # of the earlier tuner, if this one continues its work
         self._is_known = any(self._has_all(result) for result in before)
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
-        """Looks at a report; called by the tuner.
+        """Checks a report; called by the tuner.
 
         Raises
         ------
         MissingEntryError
-            No report has had the metric, or none the resource level.
+            No report has the metric, or no report has the resource level.
         """
         self._is_known = self._is_known or self._has_all(result)
         if self._is_known:
@@ -54,12 +54,12 @@ class NameGuard(TunerCallback):
         self._judge(result)
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
-        """A trial has ended by itself; called by the tuner.
+        """Handles a trial that has ended by itself; called by the tuner.
 
         Raises
         ------
         MissingEntryError
-            No report has had the metric, or none the resource level.
+            No report has the metric, or no report has the resource level.
         """
         self._has_ended = True
         if not self._is_known and not self._has_all(result):

@@ -1,4 +1,4 @@
-"""Runs a tuning."""
+"""Creates and runs the tuner of a job."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from syne_hypersched.tuning._names import NameGuard
 
 
 def make_tuner(job: TuneJob, *, is_new: bool = True) -> Tuner:
-    """The tuner of a tuning; nothing has been started.
+    """Creates the tuner of a job, without starting anything.
 
     Parameters
     ----------
     job
         The tuning.
     is_new
-        Whether it is a new experiment, whose name must not be in use.
+        Whether this is a new experiment, whose name must not be in use.
 
     Raises
     ------
     TypeError, ValueError
-        The scheduler or the backend refuses an argument, or there is an experiment of this name.
+        The scheduler or the backend rejects an argument, or an experiment of this name exists.
     """
     if is_new and job.name is not None and Path(experiment_path(tuner_name=job.name)).exists():
         raise ValueError(
@@ -57,21 +57,21 @@ def make_tuner(job: TuneJob, *, is_new: bool = True) -> Tuner:
 
 
 def with_recorded_seed(job: TuneJob, resume: str) -> TuneJob:
-    """The tuning with the seed that an experiment was given or has drawn, unless the tuning names one itself.
+    """The job with the seed that an experiment has recorded, unless the job has its own seed.
 
     Parameters
     ----------
     job
         The tuning.
     resume
-        Name or folder of the experiment that is continued. If it has recorded no seed, nothing changes.
+        Name or folder of the experiment to continue. If it has recorded no seed, the job does not change.
     """
     if job.seed is not None:
         return job
     try:
         return replace(job, seed=scheduler_arguments(read_metadata(find_run(resume))).get("random_seed"))
     except (OSError, ValueError, TypeError):
-        return job  # what is wrong with the experiment is said when it is continued
+        return job  # a problem of the experiment is reported when it is continued
 
 
 def run_job(tuner: Tuner, resume: str | None = None) -> tuple[Path, str]:
@@ -82,12 +82,12 @@ def run_job(tuner: Tuner, resume: str | None = None) -> tuple[Path, str]:
     tuner
         The tuner.
     resume
-        Name or folder of the experiment that is continued.
+        Name or folder of the experiment to continue.
 
     Returns
     -------
     tuple
-        The folder of the experiment, and why the tuning has ended before its time; empty if it has not.
+        The folder of the experiment, and why the tuning ended early; empty if it did not.
     """
     logging.getLogger().setLevel(logging.WARNING)
     tuner.callbacks.append(NameGuard())

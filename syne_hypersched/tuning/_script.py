@@ -1,4 +1,4 @@
-"""A tuning as a Python script that runs as it is."""
+"""Writes a tuning as a Python script that can be run unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from syne_hypersched.tuning._job import TuneJob
 
 _TEMPLATE = '''\
-"""Tunes {script_name}: written by `hypersched tune --write-script`, and yours to change."""
+"""Tunes {script_name}. Written by `hypersched tune --write-script`; change it as you like."""
 
 import sys
 from pathlib import Path
@@ -53,14 +53,14 @@ if __name__ == "__main__":
 
 
 def script_of(job: TuneJob, path: Path) -> str:
-    """The text of a Python script that does what ``hypersched tune`` would do.
+    """The text of a Python script that does the same as ``hypersched tune``.
 
     Parameters
     ----------
     job
         The tuning.
     path
-        Where the script will be. If the training script is in the same folder or below, the two may be moved together.
+        Path of the new script. If the training script is in the same folder or below, both may be moved together.
     """
     scheduler, arguments = job.scheduler_call()
     functions = sorted({entry.function for entry in job.space if not entry.is_constant})
@@ -82,7 +82,7 @@ def script_of(job: TuneJob, path: Path) -> str:
 
 
 def _place(script: Path, path: Path) -> str:
-    """The training script as Python code, relative to the new script where it lies below that."""
+    """The training script as Python code: relative to the new script, if it lies in the same folder or below."""
     script, folder = script.resolve(), path.resolve().parent
     relative = os.path.relpath(script, folder)
     return repr(str(script)) if relative.startswith("..") else f"Path(__file__).parent / {relative!r}"

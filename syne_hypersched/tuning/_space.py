@@ -1,4 +1,4 @@
-"""A search space in words: ``lr=log(1e-4,1e-1) width=[8,16]``, or a TOML file with such entries."""
+"""A search space as text: ``lr=log(1e-4,1e-1) width=[8,16]``, or a TOML file with such entries."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FORMS = (
     "log(1e-4, 1e-1), uniform(0, 0.5), int(1, 8), logint(16, 1024), a list such as [8, 16] or [sgd, adam], "
     "ordinal(1, 2, 4), or a constant"
 )
-"""What an entry may be, for messages."""
+"""The possible forms of an entry, for messages."""
 
 _CALL = re.compile(r"(?P<form>[A-Za-z_]+)\s*\((?P<arguments>.*)\)", re.DOTALL)
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
-#: What other tools and languages write for an interval.
+#: Notation of an interval in other tools and languages.
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})\s*\.\.\.?\s*(?P<high>{_NUMBER})")
-#: The next entry, after the end of a domain in the same text.
+#: The next entry, if it follows the end of a domain in the same text.
 _NEXT_ENTRY = re.compile(r"(?<=[)\]])[\s,;]+(?P<entry>[^\W\d][\w.-]*\s*=)")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 #: Forms with two bounds: the function of ``syne_tune.config_space``.
@@ -45,7 +45,7 @@ _RESERVED = "st_"
 
 @dataclass(frozen=True)
 class SpaceEntry:
-    """One hyperparameter, or a constant that every trial is given.
+    """One hyperparameter, or a constant that every trial gets.
 
     >>> entry = SpaceEntry("lr", "loguniform", (1e-4, 0.1))
     >>> entry.domain()
@@ -69,7 +69,7 @@ class SpaceEntry:
 
     @property
     def is_constant(self) -> bool:
-        """Whether nothing is searched here."""
+        """Whether the entry is a constant, so that nothing is searched."""
         return not self.function
 
     def domain(self) -> Any:
@@ -82,7 +82,7 @@ class SpaceEntry:
         return make(list(self.values)) if self.function in _LISTS else make(*self.values)
 
     def example(self) -> Any:
-        """A value of the domain: the lower bound, the first one of a list, or the constant."""
+        """A value of the domain: the lower bound, the first value of a list, or the constant."""
         return self.values[0]
 
     def source(self) -> str:
@@ -110,11 +110,11 @@ def parse_space(texts: Sequence[str]) -> tuple[SpaceEntry, ...]:
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     TypeError
-        ``texts`` is no list of texts.
+        ``texts`` is not a list of strings.
     ValueError
-        A name or a domain is invalid, a name occurs twice, or nothing is to be searched; the message names it.
+        A name or a domain is invalid, a name occurs twice, or nothing is searched; the message names it.
     """
     if isinstance(texts, (str, bytes)) or not checks.is_iterable(texts):
         raise TypeError(f'--space must be a list of texts, such as ["lr=log(1e-4,1e-1)"], but got {texts!r}')
@@ -155,7 +155,7 @@ def parse_entry(name: str, value: Any) -> SpaceEntry:
     Raises
     ------
     ValueError
-        The name is reserved, or the value is no domain; the message has the name and the value.
+        The name is reserved, or the value is not a domain; the message has the name and the value.
     """
     if not _NAME.fullmatch(name) or name.startswith(_RESERVED):
         raise ValueError(
@@ -184,7 +184,7 @@ def _from_text(name: str, text: str) -> SpaceEntry:
     call = _CALL.fullmatch(text)
     if call is None:
         if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and re.search(r"[(\[]", text):
-            raise _invalid(name, text, f"it is in quotes, as a text is: leave them out, {name}={text[1:-1]}")
+            raise _invalid(name, text, f"it is quoted like a text: leave the quotes out, {name}={text[1:-1]}")
         if text.startswith("(") and text.endswith(")"):
             inside = text[1:-1].strip()
             raise _invalid(name, text, f"write a list as [{inside}], and bounds with a form, such as uniform({inside})")
@@ -233,7 +233,7 @@ def _list(name: str, function: str, values: Iterable[Any], given: Any) -> SpaceE
 
 
 def _items(text: str) -> list[Any]:
-    """The values between brackets. Texts need no quotes, which a shell would take away."""
+    """The values between brackets. Texts need no quotes, since a shell would remove them."""
     if not text.strip():
         return []
     try:

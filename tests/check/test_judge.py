@@ -171,10 +171,10 @@ def test_a_script_that_crashes_is_not_asked_for_more_reports_and_its_log_is_show
     _, rows = judge(Observed(crashed), None, None, 5.0, 0.05)
     assert rows[0].found == "exit code -11 (SIGSEGV)"
     assert rows[0].log == ("importing", "Segmentation fault")
-    assert {row.found for row in rows[2:]} == {"not tried, since the script did not run"}
+    assert {row.found for row in rows[2:]} == {"not tried, because the script did not run"}
     assert not any(row.log for row in rows[1:])
     _, rows = judge(Observed(launch(exit_code=0)), None, None, 5.0, 0.05)
-    assert {row.found for row in rows[2:]} == {"not tried, since the script did not report"}
+    assert {row.found for row in rows[2:]} == {"not tried, because the script did not report"}
 
 
 def test_the_log_of_the_launch_that_failed_is_shown():

@@ -141,7 +141,7 @@ def test_the_end_of_a_tuning_tells_of_what_still_waits_for_its_checkpoint(trials
     assert trials.best() == (0, 1, "0 at 1", "exact")
     incumbent, published = trials.told[-1]
     assert (incumbent.trial_id, published.is_new, published.checkpoint) == (1, False, None)
-    assert published.reason.startswith("the tuning has ended before its checkpoint was here")
+    assert published.reason.startswith("the tuning ended before its checkpoint was here")
     trials.publisher.finish()
     assert len(trials.told) == 2, "it is told once"
 

@@ -97,7 +97,7 @@ def test_who_dies_in_its_first_write_begins_anew(launches):
     ).is_whole
     launches.run("print(folder.exists(), flush=True)")
     launches.seen("False")
-    assert "its only checkpoint was being written when its writer was killed" in launches.beginning().restored
+    assert "its only checkpoint was being written when the process was killed" in launches.beginning().restored
 
 
 def test_who_dies_when_it_has_emptied_its_only_checkpoint_begins_anew(launches):
@@ -111,7 +111,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert launches.store.numbers() == []
     launches.run("print('anew', saved(), flush=True)")
     launches.seen("anew 0")
-    assert "its only checkpoint was being written when its writer was killed" in launches.beginning().restored
+    assert "its only checkpoint was being written when the process was killed" in launches.beginning().restored
 
 
 def test_a_folder_that_was_only_made_is_half_a_checkpoint(launches):

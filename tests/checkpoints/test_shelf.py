@@ -131,7 +131,7 @@ def test_a_launch_that_could_not_go_on_is_followed_by_one_from_the_generation_be
         trial.take(number, text)
     generation, go_back_from, reason, is_known = trial.begin(go_back_from=3)
     assert (generation, go_back_from, is_known) == (2, 2, True)
-    assert reason == "the launch before could not go on from generation 3"
+    assert reason == "the previous launch could not continue from generation 3"
     assert trial.text() == "two"
     assert trial.store.numbers() == [1, 2]  # nobody puts the bad one back
     assert trial.begin() == (2, 2, "", True)
@@ -219,7 +219,7 @@ def test_taking_counts_what_it_costs(trial):
 def test_none_is_taken_of_what_is_being_written(trial):
     shelf = trial.shelf()
     trial.write("one")
-    with pytest.raises(OSError, match="was changed while it was taken"):
+    with pytest.raises(OSError, match="changed while a generation was taken"):
         shelf.take(describe(trial, shelf), lambda: True)
     assert os.listdir(trial.store.folder) == []
     assert (trial.store.numbers(), shelf.number, shelf.newest) == ([], 0, None)
@@ -228,7 +228,7 @@ def test_none_is_taken_of_what_is_being_written(trial):
 def test_no_copy_is_made_where_there_is_no_room_and_a_second_name_is(trial):
     shelf = trial.shelf(min_free_bytes=1 << 60)
     trial.write("one")
-    with pytest.raises(NoRoomError, match="no room on the disk"):
+    with pytest.raises(NoRoomError, match="the disk has no room"):
         shelf.take(describe(trial, shelf))
     assert trial.store.numbers() == []
     assert shelf.take(describe(trial, shelf, "moved")).number == 1

@@ -90,7 +90,7 @@ def test_one_that_was_written_to_through_a_second_name_is_not_sound(folder):
         file.write("torn")
     assert not store.is_sound(taken)
     assert store.newest() is None
-    with pytest.raises(OSError, match="was changed"):
+    with pytest.raises(OSError, match="has changed"):
         store.publish(taken, folder.parent / "published")
 
 
@@ -98,7 +98,7 @@ def test_what_changes_while_it_is_taken_is_not_taken(folder):
     store = GenerationStore(folder)
     described = describe(store, kept="written")
     (folder / "model").write_text("longer")
-    with pytest.raises(OSError, match="was changed while it was taken"):
+    with pytest.raises(OSError, match="changed while a generation was taken"):
         store.take(described, None)
     assert store.numbers() == []
     assert not [name for name in os.listdir(store.folder) if name != "notes.json"]
@@ -153,10 +153,10 @@ def test_a_link_that_is_replaced_while_it_is_taken_is_noticed(folder):
     generation = describe(store)
     (folder / "latest.new").symlink_to("inner")
     os.replace(folder / "latest.new", folder / "latest")
-    with pytest.raises(OSError, match="was changed while it was taken"):
+    with pytest.raises(OSError, match="changed while a generation was taken"):
         store.take(generation, None)
     (folder / "latest").unlink()
-    with pytest.raises(OSError, match=r"latest|was changed while it was taken"):
+    with pytest.raises(OSError, match=r"latest|changed while a generation was taken"):
         store.take(generation, None)
     assert store.numbers() == []
 

@@ -248,7 +248,7 @@ RAW = {
     ),
     "an option of the script for tune": (
         ["tune", "train.py", "--lr", "0.1"],
-        "Unknown option: --lr. What the script is given is in the space, also a constant: --space lr=0.1",
+        "Unknown option: --lr. Arguments of the script are given in the space, even constants: --space lr=0.1",
     ),
     "a misspelt option of check": (
         ["check", "train.py", "--num-device", "3"],

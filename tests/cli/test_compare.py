@@ -83,7 +83,7 @@ def test_a_table_shows_the_space_and_an_id_is_warned_of(tmp_path, capsys):
     few = ["--schedulers", "asha", "--deadline", "10", "--seeds", "1", "--jobs", "1", "--output"]
     assert run(*arguments, *few, tmp_path / "all") == 0
     said = capsys.readouterr()
-    assert "10 configurations, 3 levels of epoch; the space that is searched:" in said.out
+    assert "10 configurations, 3 levels of epoch; the search space:" in said.out
     assert "\n  id  " in said.out
     assert "\n  lr  uniform(0.01, 0.1)" in said.out
     assert "warning: the column 'id' has a different value in each of the 10" in said.err

@@ -17,11 +17,11 @@ def test_a_doubt_is_told_once_with_the_options(capsys):
     assert captured.out == ""
     assert captured.err.splitlines() == [
         (
-            "hypersched tune: warning: The metric 'accuracy here' is minimised, although more of it seems to be "
-            "better (--min). If that is so, give --max"
+            "hypersched tune: warning: The metric 'accuracy here' is minimised, although a higher value seems "
+            "to be better (--min). If that is so, give --max"
         ),
         (
-            "hypersched tune: warning: The metric 'rmse here' is maximised, although less of it seems to be better "
+            "hypersched tune: warning: The metric 'rmse here' is maximised, although a lower value seems to be better "
             "(--max). If that is so, give --min"
         ),
     ]

@@ -46,7 +46,7 @@ def test_groups_are_named(results, capsys):
         (["--candidate", "good", "--level", "2"], "level must be between 0 and 1"),
         (["--candidate", "good", "--group", "x=a", "--group", "x=b"], "'x' is given twice"),
         (["--candidate", "good", "--group", "x=a,bb"], "unknown table in --group x 'bb'"),
-        (["--candidate", "good", "--rivals", "good"], "rivals must name others"),
+        (["--candidate", "good", "--rivals", "good"], "rivals must be schedulers other"),
     ],
 )
 def test_wrong_arguments(results, arguments, message, capsys):

@@ -86,7 +86,7 @@ def test_a_run_whose_time_is_over_is_not_tuned_on(job, ended, make_run, capsys):
 def test_a_tuning_that_has_ended_early_is_exit_code_1(job, ended, make_run, capsys):
     ended(make_run("a-run"), "3 trials have failed")
     assert tune_and_report(job) == 1
-    assert capsys.readouterr().err == "hypersched: the tuning has ended early: 3 trials have failed\n"
+    assert capsys.readouterr().err == "hypersched: the tuning ended early: 3 trials have failed\n"
 
 
 def test_a_tuning_without_a_result_is_exit_code_1(job, ended, tmp_path, capsys):

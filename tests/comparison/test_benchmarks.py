@@ -87,7 +87,7 @@ def test_names_that_are_not_known(table_path):
 def test_a_metric_without_any_value_is_refused(tmp_path):
     table = tmp_path / "curves.csv"
     table.write_text("lr,epoch,error,elapsed_s\n1,1,,1\n1,2,nan,2\n2,1,inf,1\n2,2,,2\n")
-    with pytest.raises(ValueError, match="'error' of curves must have a finite value somewhere, but has none"):
+    with pytest.raises(ValueError, match="'error' of curves must have at least one finite value, but has none"):
         load_benchmark("table", TableFile(str(table), "error", True))
 
 

@@ -81,8 +81,8 @@ def test_studies_that_make_no_sense(changes, message):
         ({"num_devices": 0}, "num_devices must be at least 1, but got 0"),
         ({"schedulers": ()}, "schedulers must have at least one name"),
         ({"schedulers": ("asha", "asha")}, "asha is given twice"),
-        ({"launch_cost": None, "join_cost": Duration(1)}, "join_cost must be None where launch_cost is, but got 1s"),
-        ({"launch_cost": None, "relaunch_cost": Duration(1)}, "relaunch_cost must be None where launch_cost is, but"),
+        ({"launch_cost": None, "join_cost": Duration(1)}, "join_cost must be None if launch_cost is None, but got 1s"),
+        ({"launch_cost": None, "relaunch_cost": Duration(1)}, "relaunch_cost must be None if launch_cost is None, but"),
     ],
 )
 def test_scenarios_that_make_no_sense(changes, message):

@@ -19,7 +19,7 @@ def test_every_scheduler_and_deadline_has_a_line(small_study):
 
 
 def test_noise_is_explained_where_there_is_some(small_study):
-    legend = "the metric is what was reported, with noise"
+    legend = "the metric is the reported one, with noise"
     noisy = describe(run_study(small_study(benchmarks=("table+noise",), schedulers=("random", "asha"))))
     assert legend in noisy
     assert "curves+noise, 4 devices" in noisy

@@ -85,7 +85,7 @@ def test_a_rival_without_common_seeds_is_named(caplog):
     verdicts = verdict_table(table, "x")
     assert set(verdicts.rival) == {"y"}
     warnings = [record.getMessage() for record in caplog.records]
-    assert [message.split(" in 2 of 2 places (all tables at 1x; all tables at 2x)")[0] for message in warnings] == [
+    assert [message.split(" in 2 of 2 cases (all tables at 1x; all tables at 2x)")[0] for message in warnings] == [
         "no verdict on 'other seeds'",
         "no verdict on 'fails on a'",
     ]
@@ -127,11 +127,11 @@ def test_a_certain_lead_is_found_among_many_groups():
         (lambda r: r, {"candidate": "godd"}, "did you mean 'good'"),
         (lambda r: r, {"rivals": ["bda"]}, "did you mean 'bad'"),
         (lambda r: r, {"groups": {"g": ["z"]}}, "group 'g'"),
-        (lambda r: r, {"rivals": ["good", "bad"]}, "rivals must name others than the candidate 'good'"),
-        (lambda r: r[r.scheduler == "good"], {}, "rivals must name others than the candidate 'good', but got \\[\\]"),
+        (lambda r: r, {"rivals": ["good", "bad"]}, "rivals must be schedulers other than the candidate 'good'"),
+        (lambda r: r[r.scheduler == "good"], {}, "other than the candidate 'good', but got \\[\\]"),
         (lambda r: r.assign(regret=r.regret.astype(str) + "s"), {}, "regret must be a number, but is '.*s' for 'good'"),
         (lambda r: pd.concat([r, r]), {}, "each run once"),
-        (lambda r: r[r.seed == 0], {}, "2 seeds in common"),
+        (lambda r: r[r.seed == 0], {}, "at least 2 seeds"),
     ],
 )
 def test_wrong_arguments(change, arguments, message):
@@ -147,7 +147,7 @@ def test_a_table_without_regret_is_left_out():
     assert set(verdicts.verdict) == {"ahead"}
     # Where only one has no regret, something is wrong with the rows, and the table is not left out in its favour.
     table.loc[(table.benchmark == "b") & (table.scheduler == "x"), "regret"] = np.nan
-    with pytest.raises(ValueError, match="must have 2 seeds in common"):
+    with pytest.raises(ValueError, match="must share at least 2 seeds"):
         verdict_table(table, "x")
 
 

@@ -41,7 +41,7 @@ def test_a_trainer_saves_when_it_evaluates():
         ({"eval_strategy": "no"}, "epoch", "eval_strategy must be"),
         ({"eval_strategy": "steps"}, "epoch", 'use resource="eval"'),
         ({"save_strategy": "best"}, "epoch", "save_strategy must be that of eval_strategy"),
-        ({"save_only_model": True}, "epoch", "save_only_model must be False, since a run goes on with its optimiser"),
+        ({"save_only_model": True}, "epoch", "save_only_model must be False, since a run continues with its optimiser"),
         ({"ignore_data_skip": True}, "epoch", "ignore_data_skip must be False"),
         ({"auto_find_batch_size": True}, "eval", "auto_find_batch_size must be False"),
         ({"push_to_hub": True}, "epoch", "hub_strategy must be"),

@@ -71,7 +71,7 @@ def test_a_lost_one_is_replaced_by_the_best_from_now_on(tmp_path, written, caplo
     now = state(8, 4, best="/another/node/best-model-4")
     Best(str(tmp_path)).find_again(now, str(written), is_main=True)
     assert (now.best_model_checkpoint, now.best_metric, now.best_global_step) == (None, None, None)
-    assert "of step 4, is not there any more" in caplog.text
+    assert "of step 4, no longer exists" in caplog.text
 
 
 def test_a_run_without_a_best_one_is_left_alone(tmp_path, written):

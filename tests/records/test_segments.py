@@ -34,7 +34,7 @@ def test_a_value_comes_back_as_it_was(value):
 
 
 def test_a_value_that_json_does_not_keep_is_refused():
-    with pytest.raises(TypeError, match=r"keeps what JSON keeps, but got \(1\+2j\)"):
+    with pytest.raises(TypeError, match=r"can store only JSON values, but got \(1\+2j\)"):
         as_json(1 + 2j)
 
 

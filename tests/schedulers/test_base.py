@@ -69,12 +69,12 @@ def test_a_metric_that_seems_to_be_optimised_in_the_wrong_direction_is_warned_of
     scheduler(SPACE, metric=f"rmse {scheduler.__name__}", time_attr="epoch", max_t=27, do_minimize=False)
     assert [record.getMessage() for record in caplog.records] == [
         (
-            f"The metric {metric!r} is minimised, although more of it seems to be better. If that is so, give "
+            f"The metric {metric!r} is minimised, although a higher value seems to be better. If that is so, give "
             "do_minimize=False."
         ),
         (
-            f"The metric 'rmse {scheduler.__name__}' is maximised, although less of it seems to be better. If that is "
-            "so, give do_minimize=True."
+            f"The metric 'rmse {scheduler.__name__}' is maximised, although a lower value seems to be better. If "
+            "that is so, give do_minimize=True."
         ),
     ]
 

@@ -51,7 +51,7 @@ def test_a_written_script_ends_early_if_the_metric_has_another_name(job: TuneJob
 def test_a_written_script_ends_early_if_too_many_trials_fail(job: TuneJob, tmp_path: Path) -> None:
     done = run_script(replace(job, space=parse_space(["lr=log(1e-3,1)", "width=8", "fail=yes"])), tmp_path)
     assert done.returncode == 1
-    assert "hypersched: the tuning has ended early: " in done.stderr
+    assert "hypersched: the tuning ended early: " in done.stderr
     assert "more: hypersched explain written, hypersched replay written" in done.stdout
 
 

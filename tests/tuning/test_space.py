@@ -178,7 +178,7 @@ def test_an_entry_is_described_for_people():
 
 @pytest.mark.parametrize("text", ['"log(1,2)"', "'[1, 2]'"])
 def test_a_domain_in_quotes_is_told_from_a_text(text):
-    with pytest.raises(ValueError, match=re.escape(f"it is in quotes, as a text is: leave them out, x={text[1:-1]}")):
+    with pytest.raises(ValueError, match=re.escape(f"it is quoted like a text: leave the quotes out, x={text[1:-1]}")):
         parse_entry("x", text)
     assert parse_entry("x", '"a text"').values == ("a text",)
 

@@ -1,4 +1,4 @@
-"""Search by a model over configuration and resource, from all reports of all trials."""
+"""Search with a model over configuration and resource, which uses all reports of all trials."""
 
 from syne_hypersched.schedulers.joint._encoding import has_order as has_order
 from syne_hypersched.schedulers.joint._searcher import JointSearcher as JointSearcher

@@ -1,4 +1,4 @@
-"""Configurations as rows of numbers: what a model calculates with."""
+"""Configurations as rows of numbers, for the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 
 class _Number:
-    """A number: uniform in [0, 1] where its domain draws uniformly, by itself or by its logarithm."""
+    """A number. It is uniform in [0, 1] if its domain draws uniformly, either the value or its logarithm."""
 
     is_choice = False
 
@@ -65,7 +65,7 @@ class _Number:
         return np.asarray(np.clip(values, self._lower, self._upper))
 
     def snapped(self, units: Array) -> Array:
-        """The units of the values that these units stand for."""
+        """The units of the values that these units represent."""
         return self._units(self.values(units)) if self._step else units
 
     def from_unit(self, unit: float) -> Any:
@@ -100,7 +100,7 @@ class _Ordered:
 
 
 class _Choice(_Ordered):
-    """One of several values without an order: any two of them are equally far apart."""
+    """One of several values without an order. Any two of them have the same distance."""
 
     is_choice = True
 
@@ -108,7 +108,7 @@ class _Choice(_Ordered):
         return (self._values.index(value) + 0.5) / len(self._values) if value in self._values else -1.0
 
     def corners(self, units: Array) -> Array:
-        """For each unit a row with a single 1, at its value; at the end if it is none of the values."""
+        """A row for each unit, with a single 1 at its value. The 1 is at the end if the unit is none of the values."""
         number = len(self._values)
         indices = np.where(units < 0, number, self._indices(units))
         return np.asarray(np.eye(number + 1)[indices.astype(int)])
@@ -128,13 +128,13 @@ def _encoded(domain: Domain) -> Encoded | None:
 
 
 def has_order(config_space: Mapping[str, Any]) -> bool:
-    """Whether a hyperparameter of a space is a number, or one of several values in an order."""
+    """Whether any hyperparameter of a space is a number, or one of several ordered values."""
     encoding = Encoding(config_space)
     return not bool(encoding.is_choice.all())
 
 
 class Encoding:
-    """The hyperparameters of a space that have more than one value, each as one number from 0 to 1.
+    """Encodes the hyperparameters of a space that have more than one value, each as a number from 0 to 1.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class Encoding:
         self._kinds = tuple(encoded.values())
         self.is_choice = np.array([kind.is_choice for kind in self._kinds], dtype=bool)
         self.size = math.prod(kind.size for kind in self._kinds)
-        """Number of configurations, which may be infinite."""
+        """Number of configurations; may be infinite."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -162,17 +162,17 @@ class Encoding:
         return np.array([kind.to_unit(config[name]) for name, kind in zip(self.names, self._kinds, strict=True)])
 
     def config(self, units: Array) -> dict[str, Any]:
-        """The configuration that a row of numbers stands for."""
+        """The configuration that a row of numbers represents."""
         pairs = zip(self.names, self._kinds, units.tolist(), strict=True)
         return {name: kind.from_unit(unit) for name, kind, unit in pairs}
 
     def snapped(self, units: Array) -> Array:
-        """Rows of numbers as they are after they were made configurations."""
+        """Rows of numbers, rounded to the nearest configurations."""
         columns = [kind.snapped(units[:, column]) for column, kind in enumerate(self._kinds)]
         return np.stack(columns, axis=1)
 
     def around(self, centre: Array, number: int, random_state: np.random.RandomState) -> Array:
-        """Neighbours of a row, to be snapped: some hyperparameters change, numbers by a little."""
+        """Neighbours of a row, not yet snapped: some hyperparameters change, and numbers change only a little."""
         size = len(self)
         changed = random_state.uniform(size=(number, size)) < max(0.4, min(1.0, 2 / size))
         moved = np.abs(centre + random_state.normal(0.0, 0.12, size=(number, size)))
@@ -181,7 +181,7 @@ class Encoding:
         return np.clip(np.where(changed, moved, centre), 0.0, 1.0)
 
     def positions(self, rows: Array, lengths: Array) -> Array:
-        """Points whose squared distances are the sums of :meth:`squares`, each divided by its squared length scale.
+        """Points whose squared distances are the sums of :meth:`squares`, each divided by the squared length scale.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class Encoding:
         Returns
         -------
         ndarray of shape (len(rows), coordinates)
-            A number has one coordinate, a choice one for each of its values.
+            A number has one coordinate, and a choice has one for each of its values.
         """
         scaled = rows / lengths
         if not self.is_choice.any():
@@ -207,14 +207,14 @@ class Encoding:
         return np.concatenate(parts, axis=1)
 
     def squares(self, rows: Array, others: Array) -> Array:
-        """Squared distances of rows from others in each hyperparameter; two different choices have the distance 1.
+        """Squared distances between rows and others in each hyperparameter. Two different choices have distance 1.
 
         Returns
         -------
         ndarray of shape (len(self), len(rows), len(others))
             The squared distances.
         """
-        # In place: a second array of this size would cost more than what is calculated.
+        # In place: a second array of this size would cost more than the calculation.
         squares = rows.T[:, :, None] - others.T[:, None, :]
         for column, is_choice in enumerate(self.is_choice.tolist()):
             if is_choice:

@@ -1,8 +1,9 @@
-"""A Gaussian process over configuration and resource, of numbers alone.
+"""A Gaussian process over configuration and resource, as a pure function of numbers.
 
-The value of a trial at a level is ``f0(x) + u f1(x) + a + u b + noise``, where ``u`` falls with the level and is 0 at
-the maximum resource: what a configuration reaches, how far below that it is earlier, and the same two for what is
-peculiar to the trial. All parts are normal, so the prediction at the maximum resource is a matter of linear algebra.
+The value of a trial at a level is ``f0(x) + u f1(x) + a + u b + noise``. Here ``u`` falls with the level and is 0 at
+the maximum resource. ``f0`` is the final value of a configuration, and ``f1`` shows how far below it earlier values
+are. ``a`` and ``b`` are the corresponding terms of the individual trial. All parts are normal, so linear algebra gives
+the prediction at the maximum resource.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 _SLOPE = 0.5
-"""Variance of ``f1`` that depends on the configuration; that of ``f0`` is 1."""
+"""Variance of the part of ``f1`` that depends on the configuration; that of ``f0`` is 1."""
 _COMMON, _COMMON_SLOPE = 1.0, 4.0
-"""Variances of the parts of ``f0`` and ``f1`` that all configurations have in common."""
+"""Variances of the parts of ``f0`` and ``f1`` that all configurations share."""
 _OWN, _OWN_SLOPE = 0.05, 0.3
 """Variances of ``a`` and ``b``."""
 _NOISE = 0.01
 _LEAST_SPREAD = 1e-12
-"""Reports of a trial whose ``u`` differ by less than the square root of this have no slope."""
+"""The reports of a trial have no slope if their ``u`` differ by less than the square root of this."""
 _USUAL_WEIGHT = 4.0
-"""Trials that the usual variance of the slopes counts for, beside what was measured."""
+"""The prior variance of the slopes counts as much as this number of trials."""
 
 _MEDIAN_LENGTH, _LENGTH_SPREAD = 0.35, 0.7
 _MEDIAN_NOISE, _NOISE_SPREAD = 0.05, 1.0
 
 
 def matern(squares: Array, lengths: Array) -> tuple[Array, Array]:
-    """Matern's covariance of order 5/2, and its derivative by the squared distance, times -2.
+    """Matern's covariance of order 5/2, and its derivative with respect to the squared distance, times -2.
 
     Parameters
     ----------
@@ -50,14 +51,14 @@ def matern(squares: Array, lengths: Array) -> tuple[Array, Array]:
 
 
 def covariances_of(positions: Array, others: Array) -> Array:
-    """Matern's covariances of positions whose distances are in units of the length scales.
+    """Matern's covariances of positions, whose distances are in units of the length scales.
 
     Parameters
     ----------
     positions, others
         Arrays of shape (rows, coordinates) and (others, coordinates), see :meth:`Encoding.positions`.
     """
-    # In place, and without an array for each hyperparameter: this is most of what a suggestion calculates.
+    # In place, and without an array for each hyperparameter: this is most of the work of a suggestion.
     scaled = positions @ others.T
     scaled *= -2
     scaled += np.einsum("ij,ij->i", positions, positions)[:, None]
@@ -86,23 +87,23 @@ class Scales:
 
 
 def fitted(squares: Array, values: Array, scales: Scales, num_steps: int) -> tuple[Scales, Array]:
-    """Scales with a higher posterior probability given one value for each configuration.
+    """Scales with a higher posterior probability, given one value for each configuration.
 
     Parameters
     ----------
     squares
-        Squared distances of the configurations from one another.
+        Squared distances between the configurations.
     values
-        Their values, standardised.
+        The standardised values of the configurations.
     scales
-        Where to begin.
+        The scales at which the search begins.
     num_steps
         Number of steps of the search (resilient propagation).
 
     Returns
     -------
     tuple
-        The scales, and for each configuration its value as predicted from all others.
+        The scales; and the value of each configuration as predicted from all others.
     """
     size = len(scales.lengths)
     theta = np.append(scales.lengths, scales.noise)
@@ -141,16 +142,16 @@ def _evidence(squares: Array, values: Array, theta: Array) -> tuple[float, Array
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the reports say about configurations at the maximum resource."""
+    """The distribution of values at the maximum resource, given the reports."""
 
     weights: Array
-    """Of each trial, in the mean."""
+    """Weight of each trial in the mean."""
     precision: Array
-    """Of each two trials, in the variance."""
+    """Weight of each pair of trials in the variance."""
     means: Array
-    """Predicted value of each trial itself at the maximum resource."""
+    """Predicted value of each trial at the maximum resource."""
     own: float
-    """Variance of what is peculiar to a trial."""
+    """Variance of the individual part of a trial."""
 
     @classmethod
     def of(
@@ -161,16 +162,16 @@ class Posterior:
         Parameters
         ----------
         covariance
-            Of the configurations of each two trials.
+            Covariances between the configurations of the trials.
         trials, lags, values
-            For each report the index of its trial, ascending, its ``u`` and its value. Every trial has one.
+            For each report: the index of its trial (ascending), its ``u`` and its value. Every trial has a report.
         own
-            Variance of what is peculiar to a trial, if it is more than the least one.
+            Variance of the individual part of a trial, if it is above the minimum.
         crossing
             How much the gains of trials vary, see :func:`crossing_of`.
         """
         own = max(own, _OWN)
-        # The reports of a trial say as much as their mean and, if they differ in u, their slope by u.
+        # The mean of a trial's reports contains all information, together with the slope by u if the u differ.
         starts = np.flatnonzero(np.diff(trials, prepend=-1))
         numbers = np.diff(starts, append=len(trials))
         mean_lags = np.add.reduceat(lags, starts) / numbers
@@ -179,13 +180,13 @@ class Posterior:
         spreads = np.add.reduceat(from_mean**2, starts)
         sloped = np.flatnonzero(spreads > _LEAST_SPREAD)
         slopes = np.add.reduceat(from_mean * values, starts)[sloped] / spreads[sloped]
-        # Covariances of the two parts of each two trials, f0 + a and f1 + b.
+        # Covariances of the two parts f0 + a and f1 + b, for each pair of trials.
         of_ends = covariance + _COMMON
         _add_to_diagonal(of_ends, own)
         of_slopes = crossing * _SLOPE * covariance
         of_slopes += _COMMON_SLOPE
         _add_to_diagonal(of_slopes, crossing * _OWN_SLOPE)
-        # ... and of the means, of the slopes, and of the means with the slopes.
+        # Covariances of the means, of the slopes, and of the means with the slopes.
         matrix = np.outer(mean_lags, mean_lags)
         matrix *= of_slopes
         matrix += of_ends
@@ -194,7 +195,7 @@ class Posterior:
         among = between[sloped]
         _add_to_diagonal(among, _NOISE / spreads[sloped])
         between *= mean_lags[:, None]
-        # Slopes have no covariance with the maximum resource, where u is 0, so that only the means remain.
+        # Slopes have no covariance with the value at the maximum resource, where u is 0. So only the means remain.
         solved = np.linalg.solve(among, np.column_stack([between.T, slopes]))
         matrix -= between @ solved[:, :-1]
         precision = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
@@ -213,14 +214,14 @@ class Posterior:
         return np.asarray(np.maximum(1 + _COMMON - explained, 1e-9))
 
     def covariances(self, covariance: Array, others: Array, between: Array) -> Array:
-        """Covariances of the predictions of two sets of configurations.
+        """Covariances between the predictions of two sets of configurations.
 
         Parameters
         ----------
         covariance, others
             Covariances of each set with the trials.
         between
-            Covariances of the one set with the other, before any report.
+            Prior covariances between the two sets.
         """
         return np.asarray(between + _COMMON - (covariance + _COMMON) @ self.precision @ (others + _COMMON).T)
 
@@ -231,12 +232,12 @@ def _add_to_diagonal(matrix: Array, terms: Array | float) -> None:
 
 
 def crossing_of(trials: Indices, lags: Array, values: Array) -> float:
-    """How much the gains of trials from their first level to their last one vary: 1 is usual, 0 if curves are parallel.
+    """How much the gains of trials from first to last level vary: 1 is usual; 0 means that curves are parallel.
 
     Parameters
     ----------
     trials, lags, values
-        As in :meth:`Posterior.of`, the reports of a trial one after the other.
+        As in :meth:`Posterior.of`. The reports of a trial follow each other.
     """
     starts = np.flatnonzero(np.diff(trials, prepend=-1))
     ends = np.append(starts[1:], len(trials)) - 1
@@ -248,16 +249,16 @@ def crossing_of(trials: Indices, lags: Array, values: Array) -> float:
 
 
 def narrowed(variances: Array, with_pending: Array, of_pending: Array, own: float) -> Array:
-    """Variances if the pending trials report what is predicted.
+    """Variances if the pending trials report the predicted values.
 
     Parameters
     ----------
     variances
         Variances of the predictions.
     with_pending, of_pending
-        Covariances with those of the pending trials, and of these with one another.
+        Covariances with the predictions of the pending trials, and between these.
     own
-        Variance of what is peculiar to a trial.
+        Variance of the individual part of a trial.
     """
     matrix = of_pending + (own + _NOISE) * np.eye(len(of_pending))
     return np.asarray(
@@ -266,11 +267,11 @@ def narrowed(variances: Array, with_pending: Array, of_pending: Array, own: floa
 
 
 def expected_improvement(means: Array, variances: Array, best: float) -> Array:
-    """How far normal variables exceed a value on average."""
+    """By how much normal variables exceed a value on average."""
     deviations = np.sqrt(variances)
     z = (means - best) / deviations
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    # The distribution function of the standard normal variable, to within 1e-7 (Abramowitz and Stegun 26.2.17).
+    # The distribution function of the standard normal variable, error below 1e-7 (Abramowitz and Stegun 26.2.17).
     t = 1 / (1 + 0.2316419 * np.abs(z))
     tail = density * t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
     above = np.where(z > 0, 1 - tail, tail)
@@ -278,7 +279,7 @@ def expected_improvement(means: Array, variances: Array, best: float) -> Array:
 
 
 def rank_correlation(first: Array, second: Array) -> float:
-    """Spearman's rank correlation, ties in any order; 0 with fewer than three values or if all are alike."""
+    """Spearman's rank correlation; ties have any order; 0 with fewer than three values, or if all are equal."""
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     ranks = [np.argsort(np.argsort(column, kind="stable"), kind="stable") for column in (first, second)]

@@ -1,4 +1,4 @@
-"""What the trials have reported, as far as the model uses it."""
+"""The part of the trials' reports that the model uses."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from syne_hypersched.schedulers.joint._encoding import Array
 from syne_hypersched.schedulers.joint._model import Indices
 
 LEAST_SHARE = 1 / 2048
-"""Levels below this share of the maximum are no levels of training, such as that of a baseline before it."""
+"""Levels below this share of the maximum are not levels of training; for example, that of a baseline before it."""
 
 
 MOST_VALUE = 1e100
-"""Larger amounts count as this one, so that their squares are finite."""
+"""Larger absolute values are replaced by this one, so that their squares are finite."""
 
 
 class TrialRecord:
-    """The best values of a trial so far, larger is better: at doubling levels, and at its last report."""
+    """The best values of a trial so far (larger is better), at doubling levels and at its last report."""
 
     def __init__(self, units: Array) -> None:
         self.units = units
@@ -33,7 +33,7 @@ class TrialRecord:
         self.diverged = False
 
     def add(self, level: float, value: float) -> None:
-        """Takes a report. Levels that are reported again, after a relaunch from a checkpoint, add nothing."""
+        """Adds a report. Levels that are reported again, after a relaunch from a checkpoint, change nothing."""
         self.best = max(self.best, value)
         if not self.levels or level >= 2 * self.levels[-1]:
             self.levels.append(level)
@@ -43,7 +43,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Data:
-    """The reports of some trials, standardised."""
+    """The standardised reports of some trials."""
 
     rows: Array
     """A row for each trial: its configuration."""
@@ -52,17 +52,17 @@ class Data:
     merit_of: Callable[[], Array]
     """See :attr:`merits`."""
     trials: Indices
-    """The index of the trial of each report that is used."""
+    """The index of the trial, for each report that is used."""
     lags: Array
-    """How far each of them is from the maximum resource: 0 there, about 1 at twice the first level."""
+    """The distance of each report from the maximum resource: 0 there, about 1 at twice the first level."""
     values: Array
-    """Their values."""
+    """The value of each report."""
 
     @cached_property
     def merits(self) -> Array:
-        """How good each trial is beside others at the same level.
+        """How good each trial is compared with others at the same level.
 
-        Calculated when it is asked for, which few suggestions do, and before the next report.
+        Calculated on request, before the next report, since few suggestions need it.
         """
         return _standard(self.merit_of())
 
@@ -85,16 +85,16 @@ class Records:
         return len(self._trials)
 
     def of(self, trial_id: int) -> TrialRecord | None:
-        """The record of a trial, if it has one."""
+        """The record of a trial; None if it has no record."""
         return self._trials.get(trial_id)
 
     def add(self, trial_id: int, units: Array) -> TrialRecord:
-        """A record for a trial that has none."""
+        """Makes a record for a trial that has none."""
         record = self._trials[trial_id] = TrialRecord(units)
         return record
 
     def report(self, record: TrialRecord, level: float, value: float) -> None:
-        """Takes a report of a trial."""
+        """Adds a report of a trial."""
         record.ended = False
         if level <= 0 or (math.isfinite(self._max_t) and level < LEAST_SHARE * self._max_t):
             return
@@ -103,18 +103,18 @@ class Records:
         record.add(level, min(max(value, -MOST_VALUE), MOST_VALUE))
 
     def counts(self, record: TrialRecord) -> bool:
-        """Whether a trial says something: it has reached twice the first level of all, has ended or has diverged."""
+        """Whether a trial counts: it has reached twice the first level of all trials, has ended or has diverged."""
         if record.diverged:
             return True
         return self._first is not None and bool(record.levels) and (record.ended or record.last >= 2 * self._first)
 
     def data(self, most: int) -> Data | None:
-        """The trials that count, at most ``most``: the best ones and the newest ones; None if all are equally good."""
+        """At most ``most`` of the trials that count: the best and the newest ones; None if all are equally good."""
         early = math.inf if self._first is None else 2 * self._first
         known = [
             record
             for record in self._trials.values()
-            if record.diverged or (record.levels and (record.ended or record.last >= early))  # as counts() says
+            if record.diverged or (record.levels and (record.ended or record.last >= early))  # see counts()
         ]
         if self._first is None:
             return None
@@ -123,7 +123,7 @@ class Records:
         finite = best[~diverged]
         if len(finite) < 2:
             return None
-        # The worst values are cut off, so that a trial that fails badly does not make all others alike.
+        # The worst values are cut off. Otherwise a trial that fails badly would make all others look equal.
         middle, top = float(np.median(finite)), float(finite.max())
         floor = middle - (top - middle)
         best[diverged] = floor
@@ -147,13 +147,13 @@ class Records:
         )
 
     def _points(self, known: list[TrialRecord], floor: float) -> tuple[Indices, Array, Array]:
-        """Trials, levels and values of the reports that are used: from twice the first level on, and the last ones."""
+        """Trials, levels and values of the used reports: from twice the first level on, and the last ones."""
         numbers: list[int] = []
         levels: list[float] = []
         values: list[float] = []
         for record in known:
             if record.diverged:
-                # It gets no better.
+                # This trial does not improve.
                 numbers.append(1)
                 levels.append(self._max_t)
                 values.append(floor)
@@ -165,16 +165,16 @@ class Records:
                 values.append(record.best)
         of_level, early = np.array(levels, dtype=float), 2 * (self._first or 0.0)
         used = of_level >= early
-        # The last report adds something if it is later than the one before it, or if that one is too early.
+        # The last report is used if it is later than the previous one, or if that one is too early.
         ends = np.cumsum(numbers) - 1
         before = of_level[ends - 1]
         used[ends] = (of_level[ends] > before) | (before < early) | (np.array(numbers) == 1)
         return np.repeat(np.arange(len(known)), numbers)[used], of_level[used], np.array(values, dtype=float)[used]
 
     def _merits(self, known: list[TrialRecord], floor: float) -> Array:
-        """The last value of each trial at a doubling level, less what trials usually have gained up to that level.
+        """The last value of each trial at a doubling level, minus the usual gain of trials up to that level.
 
-        Trials that were trained for longer are better because of that, which no configuration explains.
+        Trials that were trained longer are better for that reason alone, which no configuration explains.
         """
         first = self._first or 1.0
         curves = [

@@ -1,4 +1,4 @@
-"""The searcher ``"joint"``: a model over configuration and resource, random draws for ever, and a guard."""
+"""The searcher ``"joint"``: a model over configuration and resource, a constant share of random draws, and a guard."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ from syne_hypersched.schedulers.joint._model import (
 from syne_hypersched.schedulers.joint._records import Data, Records
 
 LEAST_TRIALS = 4
-"""Trials that must say something before the model is used."""
+"""Minimum number of trials that count before the model is used."""
 MOST_TRIALS = 150
-"""Trials that the model takes at most: half of them the best ones, half the newest. It bounds a suggestion's cost."""
+"""Maximum number of trials in the model: half are the best, half the newest. It limits the cost of a suggestion."""
 MOST_PENDING = 64
-"""Trials without a report, the newest ones, that the model takes as having come out as it predicts."""
+"""Maximum number of trials without a report (the newest) for which the model assumes the predicted result."""
 GROWTH = 1.15
-"""The scales of the model are fitted again once the number of trials has grown by this factor."""
+"""The scales of the model are fitted again when the number of trials has grown by this factor."""
 NUM_STEPS = 8
 NUM_RANDOM, NUM_CENTRES, NUM_AROUND = 200, 4, 25
-"""Candidates: random ones, and this many around each of the trials with the best predictions."""
+"""Candidates: random ones, and so many around each of the trials with the best predictions."""
 MOST_LISTED = 2000
-"""Configurations of a list, drawn at random, that are looked at for one suggestion."""
+"""Number of configurations of a list, drawn at random, that are considered for one suggestion."""
 NUM_SPREAD = 2
-"""Without any report, the one of this many random configurations is taken that is least like the others."""
+"""Before the first report, this many random configurations are drawn, and the one least similar to others is used."""
 NUM_DRAWS = 10
-"""Random configurations that are drawn at most for one that was not suggested yet."""
+"""Maximum number of random draws to find a configuration that was not suggested yet."""
 
 
 class RandomDraws(Protocol):
     """Suggests random configurations."""
 
     def suggest(self) -> dict[str, Any] | None:
-        """The next one."""
+        """The next configuration."""
         ...
 
 
 class JointSearcher:
-    """Suggests what promises the largest improvement at the maximum resource, by a model of all reports of all trials.
+    """Suggests the configuration with the largest expected improvement at the maximum resource.
 
-    The model is a Gaussian process over configuration and resource. Trials that were paused early count with what they
-    have reported, and so do running ones; trials without a report count as if they came out as predicted, so that a
-    batch is diverse. Some suggestions are random for ever. As long as the model cannot rank trials that it was not told
-    of better than chance, all are.
+    A Gaussian process over configuration and resource models all reports of all trials. Trials that were paused early,
+    and running ones, count with what they have reported. Trials without a report count as if they had the predicted
+    result, so that a batch is diverse. A share of the suggestions is always random. All suggestions are random as long
+    as the model cannot rank trials that it has not seen better than chance.
 
-    A report is only stored; the model is fitted when a suggestion is asked for.
+    A report is only stored. The model is fitted when a suggestion is requested.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ class JointSearcher:
     max_t
         Maximum resource of a trial.
     explore
-        Suggests random configurations of the space.
+        A source of random configurations of the space.
     random_share
         Share of random suggestions, from 0 to 1.
     configs
-        If given, only these configurations are suggested after ``points``, each once; random ones in this order. One
-        that is a point as well is not suggested again. By default any configuration of the space.
+        If given, only these configurations are suggested after ``points``, each once; random ones in this order. A
+        configuration that is also in ``points`` is not suggested again. By default, any configuration of the space.
 
     Raises
     ------
@@ -106,7 +106,7 @@ class JointSearcher:
             raise ValueError("configs must have at least one configuration, but got none")
         self._listed = None if configs is None else _Listed(self._encoding, configs)
         self._records = Records(max_t)
-        #: Rows of the configurations that were suggested, and of those of them without a report.
+        #: Rows of the suggested configurations, and rows of those without a report.
         self._suggested: dict[tuple[float, ...], None] = {}
         self._pending: dict[tuple[float, ...], Array] = {}
         self._scales = Scales.prior(max(1, len(self._encoding)))
@@ -114,7 +114,7 @@ class JointSearcher:
         self._is_trusted = False
 
     def suggest(self) -> dict[str, Any] | None:
-        """The next point, then what the model suggests or a random configuration; None at the end of a list."""
+        """The next point; then a suggestion of the model or a random configuration; None at the end of a list."""
         config: dict[str, Any] | None
         if self._num_points < len(self._points):
             config = dict(self._points[self._num_points])
@@ -144,7 +144,7 @@ class JointSearcher:
             self._pending.pop(tuple(record.units.tolist()), None)
 
     def on_trial_diverged(self, trial_id: int, config: Mapping[str, Any]) -> None:
-        """From now on the trial counts as one of the worst."""
+        """Counts the trial as one of the worst from now on."""
         record = self._records.of(trial_id)
         if record is None:
             record = self._records.add(trial_id, self._encoding.units(config))
@@ -152,18 +152,18 @@ class JointSearcher:
         self._pending.pop(tuple(record.units.tolist()), None)
 
     def on_trial_end(self, trial_id: int) -> None:
-        """From now on the trial counts, even if it has not got far."""
+        """Counts the trial from now on, even if it was not trained far."""
         record = self._records.of(trial_id)
         if record is not None:
             record.ended = True
             self._pending.pop(tuple(record.units.tolist()), None)
 
     def on_trial_error(self, trial_id: int) -> None:
-        """The reports before the failure count."""
+        """Counts the reports before the failure."""
         self.on_trial_end(trial_id)
 
     def _random(self) -> dict[str, Any] | None:
-        """A random configuration; before anything is known one that is unlike those suggested so far."""
+        """A random configuration. Before the first report, it differs from those suggested so far."""
         number = NUM_SPREAD if self._suggested and not len(self._records) and len(self._encoding) else 1
         drawn = [config for _ in range(number) if (config := self._one_random()) is not None]
         if len(drawn) < 2:
@@ -186,7 +186,7 @@ class JointSearcher:
         return config
 
     def _modelled(self) -> dict[str, Any] | None:
-        """The suggestion of the model; None if a random configuration is to be suggested."""
+        """The suggestion of the model; None if a random configuration should be suggested."""
         if not len(self._encoding) or self._random_state.uniform() < self._random_share:
             return None
         data = self._records.data(MOST_TRIALS)
@@ -197,7 +197,7 @@ class JointSearcher:
             return None
         lengths = np.exp(self._scales.lengths)
         positions = self._encoding.positions(data.rows, lengths)
-        # What is peculiar to a trial is at least what the configurations do not explain.
+        # The variance of the individual part is at least the part that the configurations do not explain.
         reports = data.trials, data.lags, data.values
         crossing = crossing_of(*reports)
         posterior = Posterior.of(covariances_of(positions, positions), *reports, math.exp(self._scales.noise), crossing)
@@ -214,28 +214,28 @@ class JointSearcher:
         index = int(np.argmax(gains))
         if self._listed is not None:
             return self._listed.take(int(indices[index]))
-        # The random configuration has the hyperparameters that are not in the model.
+        # The random configuration supplies the hyperparameters that are not in the model.
         return {**(self._explore.suggest() or {}), **self._encoding.config(candidates[index])}
 
     def _fit(self, data: Data) -> None:
-        """Fits the scales, if there is enough that is new, and asks whether the model predicts anything."""
+        """Fits the scales, if there are enough new trials, and checks whether the model predicts anything."""
         if len(self._records) >= GROWTH * self._num_fitted:
             self._num_fitted = len(self._records)
             squares = self._encoding.squares(data.rows, data.rows)
             self._scales, left_out = fitted(squares, data.merits, self._scales, NUM_STEPS)
-            # One standard error of the correlation of ranks that have nothing to do with one another.
+            # One standard error of the rank correlation of independent values.
             by_chance = 1 / math.sqrt(len(data.merits) - 1)
             self._is_trusted = rank_correlation(left_out, data.merits) > by_chance
 
     def _candidates(self, centres: Array) -> Array:
-        """Rows that were not suggested yet: random ones, and some around the centres."""
+        """Rows that were not suggested yet: random ones, and some near the centres."""
         found = [self._random_state.uniform(size=(NUM_RANDOM, len(self._encoding)))]
         found += [self._encoding.around(centre, NUM_AROUND, self._random_state) for centre in centres]
         candidates = self._encoding.snapped(np.concatenate(found))
         return candidates[[tuple(row) not in self._suggested for row in candidates.tolist()]]
 
     def _predicted(self, posterior: Posterior, known: Array, candidates: Array, lengths: Array) -> tuple[Array, Array]:
-        """Means and variances of candidates, once the pending trials will have come out as predicted."""
+        """Means and variances of candidates, if the pending trials have the predicted results."""
         of_candidates = self._encoding.positions(candidates, lengths)
         with_trials = covariances_of(of_candidates, known)
         means, variances = posterior.mean(with_trials), posterior.variances(with_trials)
@@ -252,7 +252,7 @@ class JointSearcher:
 
 
 class _Listed:
-    """Configurations that alone may be suggested, each once."""
+    """A list of the only configurations that may be suggested, each once."""
 
     def __init__(self, encoding: Encoding, configs: Sequence[Mapping[str, Any]]) -> None:
         unique: dict[tuple[float, ...], dict[str, Any]] = {}
@@ -265,30 +265,30 @@ class _Listed:
         self._next = 0
 
     def next(self) -> dict[str, Any] | None:
-        """The first one that is left."""
+        """The first unused configuration."""
         while self._next < len(self._configs) and not self._left[self._next]:
             self._next += 1
         return None if self._next == len(self._configs) else self.take(self._next)
 
     def take(self, index: int) -> dict[str, Any]:
-        """One of them, which is left no longer."""
+        """Uses a configuration of the list."""
         self._left[index] = False
         return dict(self._configs[index])
 
     def strike(self, config: Mapping[str, Any]) -> None:
-        """Has a configuration left no longer, if it is one of them."""
+        """Marks a configuration as used, if it is in the list."""
         same = (self.rows == self._encoding.units(config)).all(axis=1)
         self._left[same] = False
 
     def put_back(self, configs: Sequence[dict[str, Any]]) -> None:
-        """Has configurations that were taken left again."""
+        """Marks configurations as unused again."""
         for config in configs:
             index = self._configs.index(config)
             self._left[index] = True
             self._next = min(self._next, index)
 
     def candidates(self, centres: Array, lengths: Array, random_state: np.random.RandomState) -> Indices:
-        """Indices of some that are left: random ones, and the nearest ones to the centres."""
+        """Indices of some unused configurations: random ones, and the nearest ones to the centres."""
         left = np.flatnonzero(self._left)
         if len(left) > MOST_LISTED:
             left = random_state.choice(left, MOST_LISTED, replace=False)

@@ -1,4 +1,4 @@
-"""A small neural network on handwritten digits: the script of ``hypersched demo``, to be changed or replaced."""
+"""A small neural network on handwritten digits: the script of ``hypersched demo``. Change or replace it as you like."""
 
 import argparse
 import os
@@ -27,7 +27,7 @@ train_x, val_x, train_y, val_y = train_test_split(data / 16, labels, test_size=0
 train_x, train_y = np.tile(train_x, (COPIES, 1)), np.tile(train_y, COPIES)
 val_x = val_x + np.random.default_rng(0).normal(0, NOISE_STD, val_x.shape)
 
-# Two layers of weights and biases, and how fast each of them moves.
+# Two layers of weights and biases, and the velocity of each of them.
 generator = np.random.default_rng(0)
 sizes = [(64, options.width), (options.width, 10)]
 weights = [w for n, m in sizes for w in (generator.normal(0, n**-0.5, (n, m)), np.zeros(m))]
@@ -40,7 +40,7 @@ if checkpoint.exists():
     with np.load(checkpoint, allow_pickle=False) as state:
         weights, speeds = ([state[f"{name}{i}"] for i in range(4)] for name in ("weight", "speed"))
         result = {"epoch": int(state["epoch"]), "val_accuracy": float(state["val_accuracy"])}
-    # The script may have been ended between this checkpoint and its report. If it was not, this report is dropped.
+    # The script may have been ended after this checkpoint and before its report. Otherwise, the report is ignored.
     report(**result)
 
 
@@ -51,7 +51,7 @@ def forward(x):
 
 
 for epoch in range(result["epoch"] + 1, options.epochs + 1):
-    # Noise and order depend on nothing but the epoch: a trial that goes on trains as one that was never interrupted.
+    # Noise and order depend only on the epoch. So a resumed trial trains exactly as one that was never interrupted.
     generator = np.random.default_rng(epoch)
     noisy = train_x + generator.normal(0, NOISE_STD, train_x.shape)
     for batch in np.array_split(generator.permutation(len(noisy)), max(1, len(noisy) // options.batch_size)):

@@ -23,7 +23,7 @@ def test_a_launch_that_cannot_load_its_checkpoint_is_followed_by_one_from_the_ge
     assert trials.ends() == ["failed", "failed", "completed"]
     (event,) = trials.events("restore")
     assert (event.launch, event.details["generation"]) == (2, 2)
-    assert event.reason == "the launch before could not go on from generation 3"
+    assert event.reason == "the previous launch could not continue from generation 3"
     warnings = [record.message for record in caplog.records if "goes on from an older checkpoint" in record.message]
     assert len(warnings) == 1
     assert "Trial 0 goes on from an older checkpoint in launch 2 (generation 2)" in warnings[0]
@@ -159,7 +159,7 @@ def test_a_trial_that_begins_where_another_one_has_ended_is_no_failure(trials, m
     assert trials.epochs == {0: [1, 2], 1: []}
     assert [event.trial_id for event in trials.events("complete", "fail")] == [0, 1]
     assert trials.events("fail") == []
-    assert "Trial 1 has begun with the checkpoint of another trial and has ended without a report" in caplog.text
+    assert "Trial 1 began with the checkpoint of another trial and ended without a report" in caplog.text
 
 
 def test_what_a_dead_tuner_had_received_counts_for_a_scheduler_that_tells_the_backend_nothing(tmp_path):

@@ -1,1 +1,1 @@
-"""Pure decisions of HyperSched: who holds how many devices, what a device is worth, what the deadline permits."""
+"""Pure decisions of HyperSched: devices of each trial, speed-up by more devices, and what the deadline permits."""

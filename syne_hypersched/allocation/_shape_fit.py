@@ -1,12 +1,13 @@
-"""The bounded fit of step-time models: many trials at once, each to few points, drawn towards a prior.
+"""Fits step-time models with bounds: many trials at once, each with few points, with a prior.
 
-What is fitted are five coordinates of the model of :mod:`~syne_hypersched.allocation.throughput`: the logarithm of
-``T_compute(m_ref)`` for a reference ``m_ref`` of the samples on a device, and the *shape*, which has no unit:
-``log(alpha_c / (beta_c m_ref))``, ``log(alpha_n / T_compute(m_ref))``, ``log(beta_n / alpha_n)`` and ``log(gamma)``.
+Five coordinates of the model of :mod:`~syne_hypersched.allocation.throughput` are fitted. One is the logarithm of
+``T_compute(m_ref)`` for a reference ``m_ref`` of the samples on a device. The other four are the *shape*, which has no
+unit: ``log(alpha_c / (beta_c m_ref))``, ``log(alpha_n / T_compute(m_ref))``, ``log(beta_n / alpha_n)``, ``log(gamma)``.
 
-``scipy.optimize.least_squares`` finds the same minima (the tests compare), one trial at a time. Measured on one core of
-a busy machine, a fit from the prior (median of five): 1 trial 16 ms here and 63 ms there, 8 trials 23 and 547 ms, 32
-trials 28 and 2,168 ms. A decision is to take 5 ms on an idle core with 8 live trials, which scipy misses by far.
+``scipy.optimize.least_squares`` finds the same minima (the tests compare), one trial at a time. Times of a fit from the
+prior on one core of a busy machine (median of five): for 1 trial 16 ms here and 63 ms there, for 8 trials 23 and
+547 ms, for 32 trials 28 and 2,168 ms. A decision should take 5 ms on an idle core with 8 live trials. scipy is far from
+this.
 """
 
 from __future__ import annotations
@@ -21,48 +22,48 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 GAMMA_MAX = 10.0
-"""Largest gamma, as in Pollux: the 10-norm is close enough to the maximum, which is perfect overlap."""
+"""Largest gamma, as in Pollux. The 10-norm is close to the maximum, which means perfect overlap."""
 
 _LOWER = np.array([-np.inf, -9.0, -9.0, -9.0, 0.0])
 _UPPER = np.array([np.inf, 9.0, 5.0, 3.0, math.log(GAMMA_MAX)])
-"""Bounds of the coordinates of :func:`fit_shapes`; exp(9) stands for infinity."""
+"""Upper bounds of the coordinates of :func:`fit_shapes`; exp(9) represents infinity."""
 
 _NOISE = 0.02
 """Standard deviation of the logarithm of a measured step time."""
 
 _MAX_ITERATIONS = 10
-"""Steps of a fit that will go on with the next measurement. Few trials need more, and they are close by then."""
+"""Maximum number of steps of a fit, which continues with the next measurement. Few trials need more steps."""
 
 _TOLERANCE = 0.01
-"""The fit of a trial ends when a step lowers its objective by less: that is far less than its noise, for which it is of
-the order of the number of points."""
+"""The fit of a trial ends when a step lowers its objective by less than this. The noise of the objective is much
+larger: about the number of points."""
 
 _LONGEST_STEP = 2.0
-"""Change of a coordinate in one step beyond which the model is not nearly linear."""
+"""Maximum change of a coordinate in one step. Beyond this, the model is not nearly linear."""
 
 _MAX_DAMPING = 1e3
-"""Damping at which a step that does not lower the objective ends the fit: the trial is at its minimum."""
+"""If a step with this damping does not lower the objective, the fit ends: the trial is at its minimum."""
 
 _NO_SYNC = -1e3
-"""Logarithm of the time of synchronisation on one device."""
+"""Logarithm of the synchronisation time on one device."""
 
 
 _SYNC_HEAVY = -1.0
-"""``log(alpha_n / T_compute)`` of the second start of every fit. Step times that level off with more devices may be due
-to compute that does not shrink or to synchronisation; either can be a minimum, and the prior leads to the first."""
+"""``log(alpha_n / T_compute)`` of the second start of every fit. If step times level off with more devices, the cause
+may be compute that does not shrink, or synchronisation. Either can be a minimum; the prior leads to the first one."""
 
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Measured step times of several trials, each array of shape (trials, points).
+    """Measured step times of several trials, as arrays of shape (trials, points).
 
-    A point with ``weight`` 0 counts for nothing, so that trials may have different numbers of points; every trial has
-    at least one with a positive weight. The other entries of such a point must still be positive numbers.
+    A point with ``weight`` 0 is ignored, so trials may have different numbers of points. Every trial has at least one
+    point with a positive weight. The other entries of an ignored point must still be positive numbers.
     """
 
     num_devices: Floats
     local_batch_size: Floats
-    """Samples of a micro-batch on each device."""
+    """Number of samples in a micro-batch on each device."""
     accumulation_steps: Floats
     step_time_s: Floats
     weight: Floats
@@ -92,22 +93,22 @@ def fit_shapes(
 ) -> Floats:
     """Fits the models of many trials at once, by one bounded Levenberg-Marquardt method for all of them.
 
-    It minimises, for every trial, the squared error of ``log T``, in units of the noise of a measured time, plus the
-    squared distance of the shape from its prior, in units of the prior's spread. Each trial is fitted from two starts,
-    of which the better end counts.
+    For every trial, it minimises the sum of two terms: the squared error of ``log T``, in units of the noise of a
+    measured time, and the squared distance of the shape from its prior, in units of the prior's spread. Each trial is
+    fitted from two starts, and the better result is used.
 
     Parameters
     ----------
     times
         Measured step times.
-    reference_batch_size
+        The number of samples ``m_ref`` on a device to which the shape refers.
         The samples ``m_ref`` on a device for which the shape is expressed.
     prior
         Mean and standard deviation of the shape, each of shape (trials, 4).
     start
-        Where to start: an earlier answer of shape (trials, 5), NaN for trials that have none. By default the prior.
+        Where to start: an earlier result of shape (trials, 5), NaN for trials without one. Default: the prior.
     max_iterations
-        The most steps of a fit.
+        Maximum number of steps of a fit.
 
     Returns
     -------
@@ -139,14 +140,14 @@ def fit_shapes(
 
 @dataclass(frozen=True)
 class _Objective:
-    """What is minimised, for all trials at once: arrays of shape (trials, points), and of shape (trials, 5)."""
+    """The objective for all trials at once: arrays of shape (trials, points) and (trials, 5)."""
 
     num_devices: Floats
     relative_batch: Floats
     accumulation_steps: Floats
     log_time: Floats
     root: Floats
-    """Square root of what the squared error of a point counts."""
+    """Square root of the weight of a point's squared error."""
     centre: Floats
     precision: Floats
 
@@ -159,7 +160,7 @@ class _Objective:
         return log_step_time(theta, self.num_devices, self.relative_batch, self.accumulation_steps)
 
     def scaled(self, theta: Floats) -> Floats:
-        """The coordinates with the time scale that fits best for their shape: a weighted mean."""
+        """The coordinates with the time scale that fits best to their shape (a weighted mean)."""
         error, weight = self.predicted(theta)[0] - self.log_time, self.root**2
         shift = (error * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
         return np.asarray(theta - shift * (np.arange(5) == 0))
@@ -178,19 +179,19 @@ class _Objective:
 
 
 def _minimised(objective: _Objective, theta: Floats, max_iterations: int) -> tuple[Floats, Floats]:
-    """Coordinates that minimise the objective within the bounds, near where they start, and its values there."""
+    """Coordinates near the start that minimise the objective within the bounds, and the values of the objective."""
     value, gradient, matrix = objective(theta)
     damping = np.full(len(theta), 1e-3)
-    # The rows that are still going on; the end of the others is settled.
+    # Rows that are still being fitted. The others are finished.
     rows, end, least = np.arange(len(theta)), theta.copy(), value.copy()
     for _ in range(max_iterations):
         damped = matrix.copy()
         damped[:, range(5), range(5)] *= 1 + damping[:, None]
-        # A coordinate at a bound that the objective pushes against stays there.
+        # A coordinate stays at its bound if the objective pushes it beyond the bound.
         fixed = ((theta <= _LOWER) & (gradient > 0)) | ((theta >= _UPPER) & (gradient < 0))
         step = _newton_steps(damped, gradient, fixed, np.zeros_like(theta))
         step *= np.minimum(1, _LONGEST_STEP / np.maximum(np.abs(step).max(axis=1), _LONGEST_STEP))[:, None]
-        # One that would pass its bound goes as far as that, and the others make the best of it.
+        # A coordinate that would pass its bound goes to the bound, and the others are optimised.
         passing = (theta + step < _LOWER) | (theta + step > _UPPER)
         if passing.any():
             to_bound = np.where(passing, np.clip(theta + step, _LOWER, _UPPER) - theta, 0.0)
@@ -198,7 +199,7 @@ def _minimised(objective: _Objective, theta: Floats, max_iterations: int) -> tup
         proposed = np.clip(theta + step, _LOWER, _UPPER)
         new_value, new_gradient, new_matrix = objective(proposed)
         better = new_value <= value
-        # A heavily damped step gains little even far from the minimum, so it is no sign of convergence.
+        # A heavily damped step gains little even far from the minimum, so a small gain is no sign of convergence.
         going_on = np.where(better, (value - new_value > _TOLERANCE) | (damping > 1), damping <= _MAX_DAMPING)
         theta = np.where(better[:, None], proposed, theta)
         value = np.where(better, new_value, value)
@@ -216,7 +217,7 @@ def _minimised(objective: _Objective, theta: Floats, max_iterations: int) -> tup
 
 
 def _newton_steps(matrix: Floats, gradient: Floats, given: npt.NDArray[np.bool_], step: Floats) -> Floats:
-    """The steps of all trials, of which the coordinates ``given`` are those of ``step``; the others of it are 0."""
+    """The steps of all trials. The coordinates ``given`` are taken from ``step``, whose other coordinates are 0."""
     right = -gradient - (matrix @ step[:, :, None])[:, :, 0]
     free = np.where(given[:, :, None] | given[:, None, :], np.eye(5), matrix)
     return np.asarray(np.linalg.solve(free, np.where(given, 0.0, right)[:, :, None])[:, :, 0] + step)
@@ -232,8 +233,8 @@ def log_step_time(
     theta
         Coordinates of the models, of shape (trials, 5).
     num_devices, relative_batch, accumulation_steps
-        Devices, samples on a device over the reference, and micro-batches before the last one, each of shape (trials,
-        points).
+        Number of devices, samples on a device divided by the reference, and micro-batches before the last one, each of
+        shape (trials, points).
 
     Returns
     -------
@@ -251,7 +252,7 @@ def log_step_time(
     share_compute = 1 - share_synced
     total = both
     if accumulation_steps.any():
-        # Micro-batches before the last one are compute alone.
+        # Micro-batches before the last one need only compute time.
         with np.errstate(divide="ignore"):
             total = np.logaddexp(both, np.log(accumulation_steps) + log_compute)
     last = np.exp(both - total)

@@ -1,4 +1,4 @@
-"""Who holds how many devices: the policies and the resize rule of HyperSched applied to the trials that are live."""
+"""Applies the policies and the resize rule of HyperSched to the live trials: how many devices each trial holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Live:
 
 
 class Allocator:
-    """Keeps the number of devices that every live trial is to hold, together never more than there are.
+    """Keeps the number of devices of every live trial. Together, trials never hold more than there are.
 
     Example
     -------
@@ -41,26 +41,26 @@ class Allocator:
     Parameters
     ----------
     num_devices
-        Devices that all trials hold together.
+        Total number of devices.
     policy
         One of :const:`~syne_hypersched.allocation.policies.POLICIES`, or ``goodput``.
     scaling
-        Speed-up of a trial by number of devices; ``goodput`` takes each trial's own from ``rates``.
+        Speed-up of a trial by number of devices; ``goodput`` uses the speed-up of each trial from ``rates``.
     allocation_grid
-        Sizes above this are multiples of it; None allows every size.
+        Sizes above this are multiples of it; None: every size is allowed.
     recharge_period
-        A trial grows only after more reports than this since it was last started, resumed or resized.
+        A trial can grow only if it has made more reports than this since it was last started, resumed or resized.
     random_state
         Generator that the policy ``random`` draws from.
     rates
-        For ``goodput``: gives the resource per second of a trial on 1 to ``num_devices`` devices, or None.
+        For ``goodput``: returns the resource per second of a trial on 1 to ``num_devices`` devices, or None.
     max_t
-        For ``goodput``: resource at which a trial ends.
+        For ``goodput``: the resource at which a trial ends.
 
     Raises
     ------
     ValueError
-        The policy is unknown, or ``rates`` are given with another policy than ``goodput``, or not with it.
+        The policy is unknown, or ``rates`` are missing for ``goodput``, or are given for another policy.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Allocator:
         check_policy(policy)
         if (policy == GOODPUT) != (rates is not None):
             raise ValueError(f"rates must be given with policy {GOODPUT!r} and no other, but got {rates!r}")
-        #: All devices, and those that there are now.
+        #: Number of all devices, and of those that are present now.
         self._num_nominal = self._num_devices = num_devices
         self._policy = policy
         self._scaling = scaling
@@ -99,39 +99,39 @@ class Allocator:
 
     @property
     def num_devices(self) -> int:
-        """Devices that all trials hold together when all are there."""
+        """Total number of devices if all are present."""
         return self._num_nominal
 
     @property
     def allocation(self) -> dict[int, int]:
-        """Devices that each live trial holds, or has been asked to go on with."""
+        """Number of devices that each live trial holds or has been asked to continue on."""
         return {trial_id: live.num_devices for trial_id, live in self._live.items()}
 
     @property
     def num_free(self) -> int:
-        """Devices that no live trial holds when all are there."""
+        """Number of devices that no live trial holds, if all are present."""
         return self._num_nominal - sum(live.num_devices for live in self._live.values())
 
     def set_present(self, num_devices: int) -> None:
-        """Sets the number of available devices, at most the constructor's; trials may hold more until they shrink."""
+        """Sets the number of present devices, at most the constructor's. Trials may hold more until they shrink."""
         if num_devices != self._num_devices:
             self._num_devices, self._random_draw = num_devices, None
 
     def held(self, trial_id: int) -> int:
-        """Devices of a live trial."""
+        """Number of devices of a live trial."""
         return self._live[trial_id].num_devices
 
     def rank(self, trial_id: int) -> int:
-        """Rank of a live trial by its last value, from 1, the best."""
+        """Rank of a live trial by its last value; 1 is the best."""
         return rank({live_id: live.value for live_id, live in self._live.items()}).index(trial_id) + 1
 
     def begin(self, trial_id: int) -> None:
-        """A trial is started or resumed, on one device.
+        """Notes that a trial is started or resumed, on one device.
 
         Raises
         ------
         ValueError
-            All devices are held.
+            No device is free.
         """
         if self.num_free < 1:
             raise ValueError(
@@ -141,25 +141,25 @@ class Allocator:
         self._live[trial_id] = _Live()
 
     def end(self, trial_id: int) -> None:
-        """A trial has ended or is paused; nothing happens if it is not live."""
+        """Notes that a trial has ended or is paused. Does nothing if it is not live."""
         self._live.pop(trial_id, None)
 
     def report(self, trial_id: int, value: float, resource: float = 0.0) -> None:
-        """A live trial has reported a metric value, to be minimised, at a resource level."""
+        """Notes a report of a live trial: metric (to be minimised) and resource level."""
         live = self._live[trial_id]
         live.value = value
         live.resource = resource
         live.reports_since_resize += 1
 
     def take_back(self) -> None:
-        """Every live trial continues on one device."""
+        """Reduces every live trial to one device."""
         for live in self._live.values():
             live.num_devices, live.reports_since_resize = 1, 0
 
     def limit(self, trial_id: int, num_devices: int, most: int) -> None:
-        """Limits a live trial that failed on more devices than ``most``; it continues on ``num_devices``.
+        """Limits a live trial that failed on more devices than ``most``. It continues on ``num_devices``.
 
-        What others get does not change: devices that this trial cannot use may stay idle.
+        The other trials keep their devices. Devices that this trial cannot use may stay idle.
         """
         live = self._live[trial_id]
         live.most = most
@@ -173,7 +173,7 @@ class Allocator:
         Returns
         -------
         int or None
-            The number of devices on which it is to go on; None if it goes on as it is.
+            The number of devices on which it should continue; None: no change.
         """
         live = self._live[trial_id]
         wanted = self._wanted(trial_id, time_left_s, launch_cost_s)
@@ -196,19 +196,19 @@ class Allocator:
         return num_devices
 
     def speed_up(self, trial_id: int) -> Callable[[int], float]:
-        """Speed of the trial by number of devices, in any unit."""
+        """Speed of the trial by number of devices, in an arbitrary unit."""
         rates = None if self._rates is None else self._rates(trial_id)
         if rates is None:
             return self._scaling.speed_up
         return lambda num_devices: float(rates[num_devices - 1])
 
     def _wanted(self, trial_id: int, time_left_s: float, launch_cost_s: float) -> int:
-        """Devices that the policy gives the trial."""
+        """Number of devices that the policy gives the trial."""
         live_ids = tuple(sorted(self._live))
         if len(live_ids) > self._num_devices:
-            return 1  # devices have gone, and some trials wait
+            return 1  # some devices are absent, and some trials wait
         if self._policy == "random" and self._random_draw is not None and self._random_draw[0] == live_ids:
-            # Drawn at every report, the allocation would have every report relaunch a trial.
+            # If the allocation were drawn at every report, every report would relaunch a trial.
             return self._random_draw[1][trial_id]
         values = {live_id: self._live[live_id].value for live_id in live_ids}
         if self._rates is not None:
@@ -227,7 +227,7 @@ class Allocator:
         return devices[trial_id]
 
     def _outlooks(self, rates_of: Callable[[int], Rates | None]) -> dict[int, Outlook]:
-        """What is known of each live trial that has reported and whose rates are known."""
+        """The known facts about each live trial that has reported and whose rates are known."""
         outlooks = {}
         for trial_id, live in self._live.items():
             rates = rates_of(trial_id)

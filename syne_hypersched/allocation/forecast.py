@@ -1,4 +1,4 @@
-"""Devices that come and go as is known beforehand: how many there are until a deadline, on average."""
+"""Known future changes of the number of devices, and the mean number until a deadline."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from syne_hypersched import checks
 
 Forecast = tuple[tuple[float, int], ...]
-"""Pairs of a time and the number of devices from then on, the times ascending."""
+"""Pairs of a time and the number of devices from then on, in ascending order of time."""
 
 
 def forecast(pairs: Any) -> Forecast:
-    """Checks what is known beforehand.
+    """Checks the known changes.
 
     Raises
     ------
     TypeError, ValueError
-        It is no sequence of pairs of a time, in ascending order, and a number of devices of at least 0.
+        ``pairs`` is not a sequence of pairs of a time (ascending) and a number of devices of at least 0.
     """
     rule = "pairs of a time and a number of devices, such as [(600, 2), (1200, 4)]"
     if isinstance(pairs, str) or not checks.is_iterable(pairs):
@@ -44,11 +44,11 @@ def mean_devices(known: Forecast, num_devices: int, start_s: float, end_s: float
     Parameters
     ----------
     known
-        The forecast.
+        The known changes.
     num_devices
-        Devices before its first time, and most of them.
+        Number of devices before the first change, and the maximum.
     start_s, end_s
-        The times; at the same time, or in the wrong order, it is the number at the first one.
+        The two times. If the second is not later than the first, the number at the first one is returned.
     """
     number, total, since_s = num_devices, 0.0, start_s
     for time_s, there in known:

@@ -1,26 +1,26 @@
-"""Goodput: throughput times statistical efficiency, the batch size that maximises it, and a policy for devices.
+"""Goodput: throughput times statistical efficiency; the batch size that maximises it; a policy for devices.
 
-Definitions of Qiao et al. (Pollux, OSDI 2021, section 3): a trial on ``n`` devices with the global batch ``M`` has the
-goodput ``throughput(n, M) * efficiency(M)``, its useful samples per second.
+Definitions of Qiao et al. (Pollux, OSDI 2021, section 3): the goodput of a trial on ``n`` devices with the global batch
+``M`` is ``throughput(n, M) * efficiency(M)``, its number of useful samples per second.
 
-**Policy.** Pollux maximises the sum of the speed-ups of independent jobs. The trials of a search compete: what counts
-is the best of them at the deadline. The policy ``goodput`` therefore maximises
+**Policy.** Pollux maximises the sum of the speed-ups of independent jobs. The trials of a search compete: only the best
+of them at the deadline counts. So the policy ``goodput`` maximises
 
     sum over live trials of  log(resource at the deadline) / rank
 
-where the best trial has rank 1. The logarithm counts progress as successive halving does, whose rungs lie at a constant
-ratio: each further rung is worth as much as the one before and takes ``eta`` times as long. The weight ``1 / rank`` is
-the share of a perfect ranking in successive halving: it trains the trial of rank k among K until ``r * K / k``, and
-where devices are divisible and scaling is linear the maximum of the sum gives each trial its share of progress in just
-this proportion (weighted proportional fairness, Kelly 1997).
+where the best trial has rank 1. The logarithm counts progress as successive halving does, whose rungs have a constant
+ratio: each rung is worth as much as the one before and takes ``eta`` times as long. The weight ``1 / rank`` is the
+share that a perfect ranking gives in successive halving: it trains the trial of rank k among K until ``r * K / k``. If
+devices are divisible and scaling is linear, the maximum of the sum gives each trial progress in exactly this proportion
+(weighted proportional fairness, Kelly 1997).
 
-**Net of launches.** A trial that changes its size trains for the time left less one launch, and only a progress
-:const:`~syne_hypersched.allocation.resize.MIN_GAIN` times as large outweighs going on as it is, as in the resize rule.
+**Launches.** A trial that changes its size trains for the time left minus one launch. As in the resize rule, a change
+needs a progress that is :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times as large as without a change.
 
-**Exact.** The maximum is found by dynamic programming over trials and devices, not by giving devices one after the
-other to the largest marginal gain. That would be exact for concave gains only, and they are not: the second device
-brings synchronisation and the launch, of which further ones bring little more, some sizes are slower than smaller ones,
-and the grid of sizes has gaps.
+**Exact.** The maximum is found by dynamic programming over trials and devices. Giving each device to the trial with the
+largest marginal gain would be exact only for concave gains, and these gains are not concave: the second device costs
+synchronisation and the launch, further devices add little cost, some sizes are slower than smaller ones, and the grid
+of sizes has gaps.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from syne_hypersched.allocation.resize import MIN_GAIN
 from syne_hypersched.allocation.throughput import ThroughputModel
 
 Rates: TypeAlias = Floats
-"""Resource per second of a trial on 1, 2, ... devices, an array of shape (sizes,)."""
+"""Resource per second of a trial on 1, 2, ... devices, as an array of shape (sizes,)."""
 
 _CANDIDATES = 50
-"""Batch sizes that are compared, as in AdaptDL; neighbours differ by 5 % where the largest is ten times the initial."""
+"""Number of batch sizes to compare, as in AdaptDL. Neighbours differ by 5 % if the largest is ten times the initial."""
 
 
 def efficiency(batch_size: npt.ArrayLike, initial_batch_size: float, noise_scale: float) -> Floats:
     """Statistical efficiency: progress per sample, relative to the initial batch.
 
-    With the noise scale ``B`` (McCandlish et al., 2018), this is ``(B + initial) / (B + batch)``, which is Pollux's
+    With the noise scale ``B`` (McCandlish et al., 2018), it is ``(B + initial) / (B + batch)``. This is Pollux's
     ``(var + sqr) / (var / s + sqr) / s`` with ``s = batch / initial`` and ``B = initial * var / sqr``.
 
     Parameters
@@ -58,7 +58,7 @@ def efficiency(batch_size: npt.ArrayLike, initial_batch_size: float, noise_scale
     initial_batch_size
         Global batch size at which the efficiency is 1.
     noise_scale
-        Gradient noise scale in samples, at least 0; infinity makes every batch as efficient.
+        Gradient noise scale in samples, at least 0. With infinity, all batches are equally efficient.
     """
     batch = np.asarray(batch_size, dtype=float)
     if noise_scale == math.inf:
@@ -68,7 +68,7 @@ def efficiency(batch_size: npt.ArrayLike, initial_batch_size: float, noise_scale
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """The batch sizes among which a trial may choose.
+    """The batch sizes that a trial may choose from.
 
     Example
     -------
@@ -82,11 +82,11 @@ class BatchLimits:
     """
 
     initial: int
-    """Global batch size given by the user, which is also the smallest."""
+    """Global batch size that the user has given; also the smallest size."""
     largest: int
     """Largest global batch size."""
     largest_local: int | None = None
-    """Samples that fit into the memory of a device at once. None: any number."""
+    """Number of samples that fit into the memory of a device at once. None: any number."""
 
     def __post_init__(self) -> None:
         if self.initial < 1:
@@ -99,7 +99,7 @@ class BatchLimits:
 
 @dataclass(frozen=True)
 class BatchPlans:
-    """How a trial would train on each of several numbers of devices, each array of shape (sizes,).
+    """The best training plan for each of several numbers of devices, as arrays of shape (sizes,).
 
     Example
     -------
@@ -111,9 +111,9 @@ class BatchPlans:
 
     num_devices: npt.NDArray[np.int64]
     local_batch_size: npt.NDArray[np.int64]
-    """Samples of a micro-batch on each device."""
+    """Number of samples in a micro-batch on each device."""
     accumulation_steps: npt.NDArray[np.int64]
-    """Micro-batches before the last one of a step."""
+    """Number of micro-batches before the last one of a step."""
     goodput: Floats
     """Useful samples per second."""
 
@@ -126,23 +126,23 @@ class BatchPlans:
 def best_batches(
     model: ThroughputModel, noise_scale: float, num_devices: npt.ArrayLike, limits: BatchLimits
 ) -> BatchPlans:
-    """The batch sizes with the greatest goodput, within the limits, for each of several numbers of devices.
+    """The batch sizes with the greatest goodput within the limits, for each of several numbers of devices.
 
-    Every device has the same number of samples, so the global batch is rounded up to a multiple of the devices times
-    the micro-batches. Where a device cannot hold its samples they are split into micro-batches.
+    Every device has the same number of samples. So the global batch is rounded up to a multiple of the devices times
+    the micro-batches. If the samples do not fit into a device, they are split into micro-batches.
 
-    Differences from AdaptDL: a single device need not accumulate, since the noise scale is measured there too.
+    Difference from AdaptDL: a single device need not accumulate, since its noise scale is measured, too.
 
     Parameters
     ----------
     model
-        Step times.
+        The model of step times.
     noise_scale
         Gradient noise scale in samples.
     num_devices
         Array of shape (sizes,).
     limits
-        Limits set by the user. With more devices than ``limits.largest``, each device still has one sample.
+        The user's limits. With more devices than ``limits.largest``, each device still has one sample.
     """
     devices = np.atleast_1d(np.asarray(num_devices, dtype=np.int64))
     candidates = np.geomspace(limits.initial, limits.largest, _CANDIDATES if limits.largest > limits.initial else 1)
@@ -153,7 +153,7 @@ def best_batches(
     local = np.ceil(on_device / micro_batches - slack).astype(np.int64).clip(1)
     batch = devices * local * micro_batches
     goodput = model.throughput(devices, local, micro_batches - 1) * efficiency(batch, limits.initial, noise_scale)
-    # Rounding up may pass the limit; the smallest candidate stays, since some batch must be used.
+    # Rounding up may exceed the limit. The smallest candidate is kept, since some batch must be used.
     goodput[1:][batch[1:] > limits.largest] = 0.0
     best = goodput.argmax(axis=0), np.arange(len(devices))
     return BatchPlans(devices, local[best], micro_batches[best] - 1, goodput[best])
@@ -161,7 +161,7 @@ def best_batches(
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the policy has to know of a live trial.
+    """The facts that the policy needs about a live trial.
 
     Example
     -------
@@ -171,23 +171,23 @@ class Outlook:
     """
 
     num_devices: int
-    """Devices that it holds."""
+    """Number of devices that it holds."""
     resource: float
-    """Resource that it has reported."""
+    """Resource level that it has reported."""
     rates: Rates
     """Resource per second by number of devices, positive."""
 
 
 def progress(outlook: Outlook, sizes: Sequence[int], max_t: float, time_left_s: float, launch_cost_s: float) -> Floats:
-    """``log(resource at the deadline)`` of a trial that goes on with each of ``sizes``, an array of shape (sizes,).
+    """``log(resource at the deadline)`` of a trial that continues with each of ``sizes``; array of shape (sizes,).
 
-    The resource ends at ``max_t``: a trial that gets there anyway needs no further device.
+    The resource ends at ``max_t``: a trial that reaches it in any case needs no further device.
     """
     chosen = np.asarray(sizes)
     moved = chosen != outlook.num_devices
     training_s = np.where(moved, max(time_left_s - launch_cost_s, 0.0) / MIN_GAIN, max(time_left_s, 0.0))
     resource = np.minimum(outlook.resource + outlook.rates[chosen - 1] * training_s, max_t)
-    # A trial has trained something by the time it is asked about; the least number only keeps the logarithm finite.
+    # A trial has trained something when this is called. The tiny number only keeps the logarithm finite.
     return np.asarray(np.log(np.maximum(resource, np.finfo(float).tiny)))
 
 
@@ -200,23 +200,23 @@ def allocate_goodput(
     time_left_s: float,
     launch_cost_s: float,
 ) -> dict[int, int]:
-    """Divides the devices so that the sum of expected progress is greatest (see the module's text).
+    """Divides the devices so that the sum of expected progress is greatest (see the module's docstring).
 
-    No trial grows to a size on which it is slower than on a smaller one. It may stay on such a size where leaving it
-    costs more than it brings.
+    No trial grows to a size on which it is slower than on a smaller one. It may stay on such a size if leaving it costs
+    more than it gains.
 
     Parameters
     ----------
     values
-        Latest metric value of every live trial, to be minimised; None for a trial that has not reported.
+        Latest metric of every live trial, to be minimised; None for a trial that has not reported.
     outlooks
-        The trials about which enough is known; each of the others gets one device.
+        The trials about which enough is known. Each of the other trials gets one device.
     num_devices
         Number of devices, at least the number of trials.
     sizes
-        Sizes that the grid allows, ascending from 1.
+        Sizes that the grid allows, in ascending order from 1.
     max_t
-        Resource at which a trial ends.
+        Resource level at which a trial ends.
     time_left_s
         Seconds until the deadline.
     launch_cost_s
@@ -225,8 +225,8 @@ def allocate_goodput(
     Returns
     -------
     dict
-        Devices by trial id, best trial first, together at most ``num_devices``. Of several best divisions it is one
-        with few devices for the trials that rank last.
+        Devices by trial id, best trial first, in total at most ``num_devices``. If several divisions are best, it is
+        one with few devices for the trials of the lowest rank.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def allocate_goodput(
         usable = _usable(outlook, sizes, most=spare + 1)
         gains = progress(outlook, usable, max_t, time_left_s, launch_cost_s) / position
         extra = np.array(usable) - 1
-        # total[d, j]: this trial grows by extra[j], and the better ones share what is then left of d devices.
+        # total[d, j]: this trial grows by extra[j], and the better trials share the rest of d devices.
         total = np.where(available >= extra, best[np.maximum(available - extra, 0)] + gains, -np.inf)
         choice = total.argmax(axis=1)
         best = total[available[:, 0], choice]
@@ -260,7 +260,7 @@ def allocate_goodput(
 
 
 def _usable(outlook: Outlook, sizes: Sequence[int], most: int) -> list[int]:
-    """The sizes up to ``most`` that are faster than every smaller one, and the one that the trial holds."""
+    """The sizes up to ``most`` that are faster than all smaller ones, and the size that the trial holds."""
     usable, fastest = [], 0.0
     for size in sorted({*sizes, outlook.num_devices}):
         if size > most:

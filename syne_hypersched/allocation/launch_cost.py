@@ -1,8 +1,9 @@
-"""What a launch costs, measured from what the backend reports.
+"""The cost of a launch, measured from the backend's reports.
 
-The cost of a launch is the time from the signal that led to it (the drain signal for a resize, the order for a start or
-a resume) to the first report after it, less the training in between: processes drained and started, imports, data, the
-checkpoint read, work lost and redone. The original HyperSched counted only part of this.
+The cost of a launch is the time from the signal that led to it to the first report after it, minus the training in
+between. The signal is the drain signal for a resize, or the order for a start or a resume. The cost contains: processes
+are drained and started, imports, data, reading the checkpoint, and work that is lost and repeated. The original
+HyperSched counted only part of this.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _WINDOW = 256
 
 
 class FirstReport(NamedTuple):
-    """What the first report of a launch says.
+    """The data in the first report of a launch.
 
     Example
     -------
@@ -27,15 +28,15 @@ class FirstReport(NamedTuple):
     signal_to_report_s: float
     """Seconds from the signal that led to the launch to this report."""
     epochs: float | None
-    """Resource trained in between; None if its level, 0 or below, does not say."""
+    """Resource trained in between; None if the level (0 or below) does not show it."""
     trained_s: float | None = None
-    """Seconds for which the script says to have trained before it, in all launches; None if it does not say."""
+    """Seconds that the script has trained before this report in all launches, as it reports; None: not reported."""
 
     def cost_s(self, epoch_time_s: float, epochs: float = 0.0) -> float | None:
-        """Seconds of the launch that were no training; None if that cannot be told.
+        """Seconds of the launch that were not training; None if they are unknown.
 
-        A first level of 0 may come after a first epoch or before it: the time that the script says to have trained
-        tells which.
+        A first level of 0 may come after a first epoch or before it. The training time that the script reports shows
+        which one is true.
 
         Parameters
         ----------
@@ -54,7 +55,7 @@ class FirstReport(NamedTuple):
 
 
 class LaunchCosts:
-    """Costs of the last launches, of which HyperSched uses the 90th percentile.
+    """Costs of the last launches. HyperSched uses their 90th percentile.
 
     Example
     -------
@@ -64,16 +65,16 @@ class LaunchCosts:
     >>> costs.p90_s()
     2.0
 
-    A launch is measured in two steps. Its first report says how long it took including the training of some epochs;
-    these can be taken off when the epoch time of the same trial is known, which is at the next report of the launch.
-    The epoch times of *other* trials are not used: a configuration that trains slowly would pass for a slow launch, and
-    a high percentile would pick just those. A launch that ends after one report is therefore left out, unless the
-    epoch time of the trial is known from an earlier launch.
+    A launch is measured in two steps. Its first report shows how long it took, including the training of some epochs.
+    This training can be subtracted when the epoch time of the same trial is known, which is at the next report of the
+    launch. The epoch times of *other* trials are not used: a configuration that trains slowly would look like a slow
+    launch, and a high percentile would select exactly those. So a launch that ends after one report is left out, unless
+    the epoch time of the trial is known from an earlier launch.
 
     Parameters
     ----------
     window
-        Number of launches remembered.
+        Number of launches that are kept.
     """
 
     def __init__(self, window: int = _WINDOW) -> None:
@@ -81,11 +82,11 @@ class LaunchCosts:
         self._open: dict[int, FirstReport] = {}
 
     def __len__(self) -> int:
-        """Number of launches measured and still remembered."""
+        """Number of measured launches that are still kept."""
         return len(self._costs_s)
 
     def first_report(self, trial_id: int, first: FirstReport) -> None:
-        """Records the first report of a launch of a trial. Only the latest launch of a trial can be open."""
+        """Records the first report of a launch. Only the latest launch of a trial can be open."""
         self._open[trial_id] = first
 
     def settle(self, trial_id: int, epoch_time_s: float | None, epochs: float = 0.0) -> None:
@@ -96,9 +97,9 @@ class LaunchCosts:
         trial_id
             The trial.
         epoch_time_s
-            Seconds for one epoch on the devices of that launch; None leaves the launch out.
+            Seconds for one epoch on the devices of that launch; None: the launch is left out.
         epochs
-            Resource between its first and its second report; 0 if there was no second one.
+            Resource between its first and its second report; 0 if there was no second report.
         """
         first = self._open.pop(trial_id, None)
         cost_s = None if first is None or epoch_time_s is None else first.cost_s(epoch_time_s, epochs)
@@ -108,7 +109,7 @@ class LaunchCosts:
     def p90_s(self) -> float:
         """The 90th percentile of the costs, in seconds.
 
-        It is 0 before any launch is measured. This errs towards starting and growing trials, and not for long: nothing
-        grows before it has reported often, and its own start is measured by then.
+        It is 0 before any launch is measured, which favours starting and growing trials. This does not last long: no
+        trial grows before it has reported often, and by then its own start is measured.
         """
         return self._costs_s.quantile(0.9) if len(self._costs_s) else 0.0

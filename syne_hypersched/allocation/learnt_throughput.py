@@ -1,4 +1,4 @@
-"""Throughput learnt from the reports of all trials while they run: what each trial would gain on other sizes."""
+"""Learns the throughput of each trial on other sizes, from the reports of all trials while they run."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from syne_hypersched.contract import (
 )
 
 _WINDOW = 32
-"""Step times that are kept of one trial at one point."""
+"""Number of step times that are kept for one trial at one point."""
 
 _POINTS = 12
-"""Points, that is sizes with their batches, that are kept of one trial."""
+"""Number of points (sizes with their batches) that are kept for one trial."""
 
 _STEP_KEYS = frozenset((STEP_TIME_S, BATCH_SIZE, MIN_BATCH_SIZE, MAX_BATCH_SIZE, ACCUMULATION_STEPS, NOISE_SCALE))
 
 _LEAST_SPREAD = 0.5
-"""However many trials are measured, the next one may differ from them: share of the prior's spread that stays."""
+"""Share of the prior's spread that always remains: however many trials are measured, the next one may differ."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What a script says of the optimiser steps since its last report; everything may be unknown.
+    """The script's data about the optimiser steps since its last report. Everything may be unknown.
 
     Example
     -------
@@ -51,19 +51,19 @@ class Steps:
     batch_size: float | None = None
     """Global batch size."""
     accumulation_steps: int = 0
-    """Micro-batches of a step before its last one."""
+    """Number of micro-batches of a step before its last one."""
     noise_scale: float | None = None
     """Gradient noise scale in samples."""
     limits: BatchLimits | None = None
-    """Limits within which the script chooses its global batch; None if it does not choose."""
+    """Limits within which the script chooses its global batch; None: it does not choose."""
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Steps:
-        """Takes what is usable from a report, under the keys of :mod:`~syne_hypersched.contract`.
+        """Reads the usable entries of a report, under the keys of :mod:`~syne_hypersched.contract`.
 
-        An entry that makes no sense counts as absent: it must not end a tuning that can do without.
+        An invalid entry counts as absent, since it must not end a tuning that does not need it.
         """
-        if _STEP_KEYS.isdisjoint(result):  # most scripts say nothing
+        if _STEP_KEYS.isdisjoint(result):  # most scripts report none of them
             return UNKNOWN_STEPS
         step_time_s, batch_size = (_positive(result.get(key)) for key in (STEP_TIME_S, BATCH_SIZE))
         smallest, largest = (_positive(result.get(key)) for key in (MIN_BATCH_SIZE, MAX_BATCH_SIZE))
@@ -80,7 +80,7 @@ class Steps:
 
 
 UNKNOWN_STEPS = Steps()
-"""Of a script that says nothing."""
+"""For a script that reports nothing about its steps."""
 
 
 @dataclass
@@ -104,7 +104,7 @@ class _Measured:
 
 
 class LearntThroughput:
-    """Fits a step-time model to every trial, and lets each learn from the others.
+    """Fits a step-time model to every trial. Each trial also learns from the others.
 
     Example
     -------
@@ -114,28 +114,29 @@ class LearntThroughput:
     >>> [round(float(rate), 2) for rate in rates[[0, 3]]]
     [0.1, 0.32]
 
-    A trial that reports step times and batch sizes is modelled as in Pollux. One that reports neither is modelled from
-    its epoch times: with a fixed global batch, an epoch has a fixed number of steps, and the local batch is one n-th of
-    a global batch whose size need not be known.
+    A trial that reports step times and batch sizes is modelled as in Pollux. A trial that reports neither is modelled
+    from its epoch times: with a fixed global batch, an epoch has a fixed number of steps, and the local batch is one
+    n-th of the global batch, whose size need not be known.
 
-    **Prior.** What trials that were seen on several sizes have in common is the prior of the others: the mean of their
-    shapes, each counted once for every size beyond its first, with the default prior as one trial more. Trials of one
-    search run the same script on the same machine; their speed differs far more than their shape.
+    **Prior.** The prior of a trial comes from the trials that were seen on several sizes: it is the mean of their
+    shapes. Each shape is weighted by the number of sizes beyond the first, and the default prior counts as one more
+    trial. The trials of one search run the same script on the same machine, so their speed differs far more than their
+    shape.
 
-    Trials are fitted when somebody asks for rates, only those that have reported since, all at once, and from where
+    Trials are fitted when rates are requested: only those that have reported since then, all at once, and from where
     the last fit ended.
     """
 
     def __init__(self) -> None:
         self._trials: dict[int, _Measured] = {}
-        #: Trials that have reported since they were fitted.
+        #: Trials that have reported since they were last fitted.
         self._unfitted: dict[int, None] = {}
-        #: Weight and shape of every trial that was seen on several sizes, also after its end.
+        #: Weight and shape of every trial that was seen on several sizes, even after its end.
         self._shapes: dict[int, tuple[float, Floats]] = {}
         self._sum_of_weights = 1.0
         self._sum_of_shapes = np.array(DEFAULT_PRIOR.mean)
-        #: Samples on a device for which shapes are expressed: about the first batch size, chosen once (NaN until then)
-        #: so that shapes stay comparable.
+        #: Number of samples on a device to which shapes refer: about the first batch size. It is chosen once (NaN until
+        #: then), so that shapes stay comparable.
         self._reference = math.nan
 
     def observe(
@@ -146,20 +147,21 @@ class LearntThroughput:
         steps: Steps = UNKNOWN_STEPS,
         num_nodes: int = 1,
     ) -> None:
-        """Takes in how fast a trial has trained.
+        """Notes how fast a trial has trained.
 
         Parameters
         ----------
         trial_id
             The trial.
         num_devices
-            Devices that it held.
+            Number of devices that it held.
         epoch_time_s
             Seconds for one unit of resource.
         steps
-            What it says of its steps.
+            The script's data about its steps.
         num_nodes
-            Nodes of its devices. Of a number of devices that was seen on several numbers of nodes the fewest count.
+            Number of nodes of its devices. If a number of devices was seen on several numbers of nodes, the fewest
+            count.
 
         Raises
         ------
@@ -172,7 +174,7 @@ class LearntThroughput:
             raise ValueError(f"epoch_time_s must be positive and finite, but got {epoch_time_s!r}")
         trial = self._trials.get(trial_id)
         if trial is None or (trial.steps.step_time_s is None) != (steps.step_time_s is None):
-            # Step times and epoch times are in units of their own: those of a script that changes are not mixed.
+            # Step times and epoch times have different units. If a script changes between them, they are not mixed.
             trial = self._trials[trial_id] = _Measured(num_devices, steps)
         if (trial.num_devices, trial.num_nodes, trial.steps.batch_size) != (num_devices, num_nodes, steps.batch_size):
             trial.epoch_times_s = QuantileWindow(_WINDOW)
@@ -180,33 +182,33 @@ class LearntThroughput:
         trial.rates = None
         self._unfitted[trial_id] = None
         trial.epoch_times_s.add(epoch_time_s)
-        # Batches within 5 % of each other are one point.
+        # Batches that differ by less than 5 % are one point.
         bucket = 0 if steps.batch_size is None else 1 + round(20 * math.log(steps.batch_size))
         key = (num_devices, bucket, steps.accumulation_steps, num_nodes)
         point = trial.points.pop(key, None) or _Point(
             num_devices, steps.batch_size, steps.accumulation_steps, num_nodes
         )
         trial.points[key] = point
-        # With twice the batch an epoch has half as many steps.
+        # With twice the batch size, an epoch has half as many steps.
         steps_s = epoch_time_s * (steps.batch_size or 1.0)
         point.times_s.add(steps_s if steps.step_time_s is None else steps.step_time_s)
         if len(trial.points) > _POINTS:
             del trial.points[next(iter(trial.points))]
 
     def forget(self, trial_id: int) -> None:
-        """Drops a trial that no longer runs; what it has shown of the shape stays."""
+        """Removes a trial that no longer runs. Its contribution to the prior stays."""
         self._trials.pop(trial_id, None)
         self._unfitted.pop(trial_id, None)
 
     def epoch_time_s(self, trial_id: int) -> tuple[int, float] | None:
-        """Devices with which a trial trained last, and its median epoch time on them; None if it has reported none."""
+        """Number of devices of a trial's last training, and its median epoch time on them; None if not reported."""
         trial = self._trials.get(trial_id)
         return None if trial is None else (trial.num_devices, trial.epoch_times_s.median)
 
     def model(self, trial_id: int) -> ThroughputModel | None:
         """The fitted model of a trial; None if it has reported no time.
 
-        Where no batch size is reported the unit of time is that of an epoch, and ``beta_c`` refers to a batch of 1.
+        If no batch size is reported, the unit of time is that of an epoch, and ``beta_c`` refers to a batch of 1.
         """
         if trial_id not in self._trials:
             return None
@@ -216,8 +218,8 @@ class LearntThroughput:
     def rates(self, trial_id: int, num_devices: int) -> Floats | None:
         """Resource per second of a trial on 1 to ``num_devices`` devices, in units of its current efficiency.
 
-        The batch size on other sizes is the one with the best goodput if the script chooses its batch; else it grows
-        with the devices if it was seen to, and stays the same otherwise.
+        If the script chooses its batch, the batch on other sizes is the one with the best goodput. Otherwise it grows
+        with the devices if this was observed, or stays the same.
 
         Returns
         -------
@@ -234,7 +236,7 @@ class LearntThroughput:
         return trial.rates
 
     def _goodput(self, trial: _Measured, sizes: npt.NDArray[np.int64]) -> Floats:
-        """Goodput on each of ``sizes``, in any unit."""
+        """Goodput on each of ``sizes``, in an arbitrary unit."""
         steps, model = trial.steps, shape_model(trial.theta, self._reference)
         if steps.limits is not None and steps.noise_scale is not None:
             return best_batches(model, steps.noise_scale, sizes, steps.limits).goodput
@@ -248,7 +250,7 @@ class LearntThroughput:
         return throughput * efficiency(batch, batch[0], steps.noise_scale)
 
     def _fit(self) -> None:
-        """Fits the trials that have reported since they were fitted."""
+        """Fits the trials that have reported since they were last fitted."""
         ids = list(self._unfitted)
         self._unfitted.clear()
         if not ids:
@@ -271,7 +273,7 @@ class LearntThroughput:
             self._share(trial_id, len({point.num_devices for point in trial.points.values()}) - 1, theta[1:])
 
     def _share(self, trial_id: int, weight: float, shape: Floats) -> None:
-        """Puts a trial's shape in the place of the one that it had in the prior of the others."""
+        """Replaces a trial's shape in the prior of the others."""
         if weight == 0:
             return
         old_weight, old_shape = self._shapes.get(trial_id, (0.0, shape))
@@ -301,7 +303,7 @@ def _on_fewest_nodes(trial: _Measured) -> list[_Point]:
 
 
 def _follows_devices(trial: _Measured) -> bool:
-    """Whether the samples on a device differed less between sizes than the global batch did."""
+    """Whether the number of samples on a device differed less between sizes than the global batch did."""
     batch_size = trial.steps.batch_size
     for point in reversed(trial.points.values()):
         if point.num_devices != trial.num_devices and point.batch_size is not None and batch_size is not None:

@@ -1,12 +1,12 @@
-"""Allocation policies of HyperSched: who holds how many devices once no new trial may start.
+"""Allocation policies of HyperSched: how many devices each trial holds once no new trial may start.
 
-Every live trial holds one device. What is left over is given away in steps from one usable size to the next one, by one
-of the policies of Liaw et al. (HyperSched, 2019): ``uniform`` round robin, best first; ``top_job`` to the best trial;
-``softmax`` in proportion to the exponential of the metric; ``random``; ``none``.
+Every live trial holds one device. The other devices are given away in steps from one usable size to the next one, by
+one of the policies of Liaw et al. (HyperSched, 2019): ``uniform`` round robin, best first; ``top_job`` to the best
+trial; ``softmax`` in proportion to the exponential of the metric; ``random``; ``none``.
 
 Differences from the authors' code: a trial without a report ranks worst (there: best), every policy ends for every
-input, and the allocation grid is kept while trials grow. A step that no longer fits goes to the next trial in the
-policy's order instead of being dropped.
+input, and the allocation grid also holds while trials grow. A step that no longer fits goes to the next trial in the
+policy's order, and is not dropped.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Policy: TypeAlias = Literal["uniform", "top_job", "softmax", "random", "none", "
 """Names of all policies."""
 
 POLICIES = ("uniform", "top_job", "softmax", "random", "none")
-"""Names of the policies that look at the metric alone."""
+"""Names of the policies that use only the metric."""
 
 GOODPUT: Final = "goodput"
-"""Name of the policy of :mod:`~syne_hypersched.allocation.goodput`, which looks at each trial's throughput as well."""
+"""Name of the policy of :mod:`~syne_hypersched.allocation.goodput`, which also uses the throughput of each trial."""
 
 
 def rank(values: Mapping[int, float | None]) -> list[int]:
-    """The trials, best first: by value, those without one last, ties by trial id."""
+    """The trials, best first: sorted by value, those without a value last, ties by trial id."""
     return sorted(values, key=lambda trial_id: (_known(values[trial_id]), trial_id))
 
 
@@ -50,20 +50,20 @@ def allocate(
     policy
         One of :const:`POLICIES`.
     values
-        Latest metric value of every live trial, to be minimised; None for a trial that has not reported.
+        Latest metric of every live trial, to be minimised; None for a trial that has not reported.
         ``+inf`` and NaN count as None.
     num_devices
         Number of devices, at least the number of trials.
     sizes
-        Sizes that a trial may hold, ascending from 1, as
-        :meth:`~syne_hypersched.allocation.scaling.Scaling.usable_sizes` gives them. None allows every size.
+        Sizes that a trial may hold, in ascending order from 1, as returned by
+        :meth:`~syne_hypersched.allocation.scaling.Scaling.usable_sizes`. None: every size is allowed.
     random_state
         Generator that ``random`` draws from; the other policies need none.
 
     Returns
     -------
     dict
-        Devices by trial id, best trial first: each one of ``sizes``, together at most ``num_devices``.
+        Devices by trial id, best trial first: each one of ``sizes``, in total at most ``num_devices``.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def allocate(
 
 
 def check_policy(policy: str) -> None:
-    """Raises a ValueError that lists the policies, :const:`GOODPUT` among them, if ``policy`` is none of them."""
+    """Raises a ValueError that lists the policies (with :const:`GOODPUT`) if ``policy`` is unknown."""
     _check_one_of((*POLICIES, GOODPUT), policy)
 
 
@@ -114,7 +114,7 @@ class _Allocation:
         self._position = dict.fromkeys(ranked, 0)
 
     def can_grow(self, trial_id: int) -> bool:
-        """Whether the next size exists and its devices are spare."""
+        """Whether the next size exists and enough devices are free."""
         above = self._position[trial_id] + 1
         return above < len(self._sizes) and self._sizes[above] - self.held[trial_id] <= self.spare
 
@@ -142,8 +142,8 @@ def _top_job(allocation: _Allocation) -> None:
 
 
 def _softmax(allocation: _Allocation, shares: Sequence[float]) -> None:
-    # Giving each step to the trial furthest below its quota is the method of largest remainders where a step is one
-    # device, and stays defined where it is not.
+    # Each step goes to the trial furthest below its quota. If a step is one device, this is the method of largest
+    # remainders. It is also defined for larger steps.
     below_quota = {
         trial_id: share * allocation.spare for trial_id, share in zip(allocation.ranked, shares, strict=True)
     }
@@ -162,9 +162,9 @@ def _random(allocation: _Allocation, random_state: RandomState) -> None:
 
 
 def softmax(values: Sequence[float]) -> list[float]:
-    """Shares in proportion to ``exp(-value)``, which do not change when every value is shifted alike.
+    """Shares in proportion to ``exp(-value)``. They do not change if all values are shifted by the same amount.
 
-    ``+inf`` has share 0, unless every value is infinite: then all are alike.
+    ``+inf`` has share 0. If every value is infinite, all shares are equal.
     """
     best = min(values, default=math.inf)
     if best == math.inf:

@@ -1,7 +1,7 @@
-"""The resize rule of HyperSched: whether a trial goes on with another number of devices.
+"""The resize rule of HyperSched: whether a trial continues with another number of devices.
 
-Shrinking always happens. Growing must pay for the launch it costs: the progress until the deadline on more devices,
-less the launch, must exceed the progress without it by :const:`MIN_GAIN` (Liaw et al., HyperSched, 2019).
+Shrinking always happens. Growing must pay for the launch that it costs: the progress until the deadline on more
+devices, minus the launch, must exceed the progress without it by :const:`MIN_GAIN` (Liaw et al., HyperSched, 2019).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 MIN_GAIN = 1.1
-"""Progress until the deadline, with growing over without it, that growing must exceed."""
+"""Minimum ratio of the progress until the deadline with growing to the progress without it."""
 
 
 def growth_gain(
     held: int, wanted: int, speed_up: Callable[[int], float], time_left_s: float, launch_cost_s: float
 ) -> float:
-    """Progress until the deadline on ``wanted`` devices, less a launch, over the progress on ``held`` devices.
+    """Progress until the deadline on ``wanted`` devices, minus a launch, divided by the progress on ``held`` devices.
 
-    ``s(wanted) * (time_left - launch_cost) / (s(held) * time_left)``; 0 where a launch leaves no time to train.
+    ``s(wanted) * (time_left - launch_cost) / (s(held) * time_left)``; 0 if a launch leaves no time to train.
     """
     if time_left_s <= 0 or launch_cost_s >= time_left_s:
         return 0.0
@@ -35,26 +35,26 @@ def resized(
     time_left_s: float,
     launch_cost_s: float,
 ) -> int:
-    """The number of devices with which a trial that has just reported goes on.
+    """The number of devices on which a trial that has just reported continues.
 
     Parameters
     ----------
     held
-        Devices on which the trial runs.
+        Number of devices on which the trial runs.
     wanted
-        Devices that the allocation policy gives it.
+        Number of devices that the allocation policy gives it.
     num_free
-        Devices that no trial holds.
+        Number of devices that no trial holds.
     reports_since_resize
-        Reports of the trial since it was last started, resumed or resized.
+        Number of reports of the trial since it was last started, resumed or resized.
     recharge_period
-        Growing needs more reports than this: a trial takes a while to adjust to another number of devices.
+        Growing needs more reports than this, since a trial needs some time to adjust to a new number of devices.
     speed_up
-        Scaling, 1 on one device.
+        Speed-up by number of devices, 1 on one device.
     time_left_s
-        Seconds until the deadline. None are left to gain after it: the trial stays as it is.
+        Seconds until the deadline. If none are left, nothing can be gained, and the trial does not change.
     launch_cost_s
-        What a launch costs.
+        Cost of a launch (s).
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Scaling: the speed-up of a trial as a function of its number of devices.
 
-Every scaling is normalised to a speed-up of 1 on one device. It comes from a table, from a callable, or from the epoch
-times that trials have reported while they ran.
+Every scaling is normalised to a speed-up of 1 on one device. It comes from a table, a callable, or the epoch times that
+running trials report.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from syne_hypersched.allocation.window import QuantileWindow
 ScalingName: TypeAlias = Literal[
     "resnet18", "resnet50", "resnet101", "resnet152", "shufflenet", "imagenet_resnet50", "babi", "linear", "none"
 ]
-"""Names that stand for a scaling: those of :const:`PUBLISHED_SCALING`, ``"linear"`` (``n`` devices are ``n`` times as
-fast) and ``"none"`` (more devices are no faster)."""
+"""Names of scalings: those of :const:`PUBLISHED_SCALING`, ``"linear"`` (``n`` devices are ``n`` times as fast) and
+``"none"`` (more devices are not faster)."""
 
 PUBLISHED_SCALING: Mapping[str, Mapping[int, float]] = MappingProxyType(
     {
@@ -38,18 +38,18 @@ PUBLISHED_SCALING: Mapping[str, Mapping[int, float]] = MappingProxyType(
         }.items()
     }
 )
-"""Scaling tables measured by Liaw et al. (HyperSched, 2019) on V100 GPUs under weak scaling, with a global batch of 128
-times the number of devices. The first five are CIFAR-10 models; ``"babi"`` gets slower beyond 8 devices."""
+"""Scaling tables measured by Liaw et al. (HyperSched, 2019) on V100 GPUs with weak scaling: the global batch is 128
+times the number of devices. The first five are CIFAR-10 models; ``"babi"`` becomes slower beyond 8 devices."""
 
 PRIOR_SERIAL_SHARE = 0.0613
-"""Serial share ``a`` of the prior ``s(n) = n / (1 + a (n - 1))`` of :class:`LearntScaling`: the median of the shares
-that the tables of :const:`PUBLISHED_SCALING` imply at 8 devices."""
+"""Serial share ``a`` of the prior ``s(n) = n / (1 + a (n - 1))`` of :class:`LearntScaling`. It is the median of the
+shares that the tables of :const:`PUBLISHED_SCALING` imply at 8 devices."""
 
 _PRIOR_TRIALS = 1.0
-"""Weight of the prior in :class:`LearntScaling`, in trials measured."""
+"""Weight of the prior in :class:`LearntScaling`, as a number of measured trials."""
 
 _EPOCHS_PER_SIZE = 32
-"""Epoch times that :class:`LearntScaling` keeps of one trial at one number of devices."""
+"""Number of epoch times that :class:`LearntScaling` keeps for one trial and one number of devices."""
 
 
 class Scaling(ABC):
@@ -63,25 +63,25 @@ class Scaling(ABC):
 
     @abstractmethod
     def speed_up(self, num_devices: int) -> float:
-        """How many times faster than on one device a trial trains on ``num_devices``, a positive finite number."""
+        """How many times faster a trial trains on ``num_devices`` than on one device; a positive finite number."""
 
     def usable_sizes(self, num_devices: int, allocation_grid: int | None = None) -> tuple[int, ...]:
         """The numbers of devices that are worth holding.
 
-        A size is usable if a trial is faster on it than on every smaller usable size, so that no trial is ever given a
-        number of devices that slows it down, and if it lies on the grid.
+        A size is usable if a trial is faster on it than on every smaller usable size, and if it lies on the grid. So no
+        trial gets a number of devices that slows it down.
 
         Parameters
         ----------
         num_devices
-            The largest size considered, at least 1.
+            The largest size to consider, at least 1.
         allocation_grid
-            The grid Z of HyperSched: sizes above Z are multiples of Z. None allows every size.
+            The grid Z of HyperSched: sizes above Z are multiples of Z. None: every size is allowed.
 
         Returns
         -------
         tuple
-            The usable sizes, ascending; the first is 1.
+            The usable sizes in ascending order; the first is 1.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Scaling(ABC):
 
     @cached_property
     def _usable_sizes(self) -> dict[tuple[int, int | None], tuple[int, ...]]:
-        """What :meth:`usable_sizes` has found, until speed-ups change."""
+        """Cached results of :meth:`usable_sizes`, until speed-ups change."""
         return {}
 
     def _find_usable(self, num_devices: int, allocation_grid: int | None) -> tuple[int, ...]:
@@ -137,13 +137,13 @@ class TableScaling(Scaling):
     >>> [scaling.speed_up(size) for size in (1, 2, 3, 8)]
     [1.0, 1.9, 2.65, 3.4]
 
-    Between two entries the speed-up is interpolated linearly; beyond the last one it stays what it is there, since no
-    speed-up is invented. The table may fall: :meth:`usable_sizes` then leaves out the sizes that are slower.
+    Between two entries the speed-up is interpolated linearly. Beyond the last entry it is constant, so no speed-up is
+    invented. The table may fall: :meth:`usable_sizes` then leaves out the slower sizes.
 
     Parameters
     ----------
     table
-        Speed (in any unit) by number of devices, for example ``{1: 1, 2: 1.87, 4: 3.42}``; it is divided by the speed
+        Speed (in any unit) by number of devices, for example ``{1: 1, 2: 1.87, 4: 3.42}``. It is divided by the speed
         on one device.
 
     Raises
@@ -166,7 +166,7 @@ class TableScaling(Scaling):
         self._speed_ups = [float(table[size]) / float(table[1]) for size in self._sizes]
 
     def speed_up(self, num_devices: int) -> float:
-        """The speed-up, interpolated linearly between entries and constant beyond the last."""
+        """The speed-up, interpolated linearly between entries and constant beyond the last entry."""
         above = bisect_right(self._sizes, num_devices)
         if above == len(self._sizes):
             return self._speed_ups[-1]
@@ -187,23 +187,24 @@ class LearntScaling(Scaling):
     1.53
 
     For every trial seen both on one device and on ``n``, the ratio of its median epoch times is one measurement of
-    ``s(n)``, so that a slow configuration is compared with itself only. The estimate is the median over trials, drawn
-    in the logarithm towards a prior that counts as one trial: one lucky measurement moves it half of the way. Sizes
-    never measured follow the measured ones through the power of ``n`` by which these differ from the prior: poor
-    scaling from one to two devices is expected to go on.
+    ``s(n)``. So a slow configuration is compared only with itself. The estimate is the median over trials. In the
+    logarithm, it is pulled towards a prior that counts as one trial: one lucky measurement moves it half of the way.
+    Sizes without a measurement follow the measured ones, through the power of ``n`` by which these differ from the
+    prior: poor scaling from one to two devices is expected to continue.
 
     The prior is neither optimistic (linear scaling grows trials that gain nothing) nor pessimistic (constant scaling
-    never grows one and so never learns): it is ``n / (1 + a (n - 1))`` with the median serial share ``a`` of the
+    never grows a trial, and so never learns). It is ``n / (1 + a (n - 1))`` with the median serial share ``a`` of the
     published tables.
 
-    Devices of two nodes are not those of one: what was measured on different numbers of nodes is kept apart. A launch
-    is placed on as few nodes as possible, so a size counts on the fewest nodes on which it was seen.
+    Devices of two nodes scale differently from those of one node, so measurements on different numbers of nodes are
+    separate. A launch is placed on as few nodes as possible, so for each size the fewest nodes on which it was seen
+    count.
     """
 
     def __init__(self) -> None:
-        #: Of each trial that runs, by number of devices and of nodes.
+        #: Epoch times of each running trial, by number of devices and of nodes.
         self._epoch_times: dict[int, dict[tuple[int, int], QuantileWindow]] = {}
-        #: Logarithm of the speed-up of each trial that was measured, by number of nodes and of devices.
+        #: Logarithm of the speed-up of each measured trial, by number of nodes and of devices.
         self._log_ratios: dict[int, dict[int, dict[int, float]]] = {}
         #: Fewest nodes on which each number of devices was seen.
         self._fewest_nodes: dict[int, int] = {}
@@ -215,7 +216,7 @@ class LearntScaling(Scaling):
         return bool(self._log_ratios)
 
     def observe(self, trial_id: int, num_devices: int, epoch_time_s: float, num_nodes: int = 1) -> None:
-        """Takes in the seconds that one epoch of a trial took on ``num_devices`` devices of ``num_nodes`` nodes.
+        """Notes the seconds that one epoch of a trial took on ``num_devices`` devices of ``num_nodes`` nodes.
 
         Raises
         ------
@@ -244,18 +245,18 @@ class LearntScaling(Scaling):
         self._usable_sizes.clear()
 
     def forget(self, trial_id: int) -> None:
-        """Drops the epoch times of a trial that no longer runs; what it has measured of the scaling stays."""
+        """Removes the epoch times of a trial that no longer runs. Its measurements of the scaling stay."""
         self._epoch_times.pop(trial_id, None)
 
     def epoch_time_s(self, trial_id: int, num_devices: int, num_nodes: int | None = None) -> float | None:
-        """Median epoch time of a trial on ``num_devices``, scaled from the nearest size it was seen on if need be.
+        """Median epoch time of a trial on ``num_devices``, converted from the nearest known size if necessary.
 
         Parameters
         ----------
         trial_id, num_devices
-            The trial, and the devices.
+            The trial, and the number of devices.
         num_nodes
-            Their nodes; by default as many as such a launch is expected to have.
+            Number of nodes; by default the number that such a launch is expected to have.
 
         Returns
         -------
@@ -270,7 +271,7 @@ class LearntScaling(Scaling):
         return windows[nearest].median * self._speed_up(*nearest) / self._speed_up(num_devices, nodes)
 
     def speed_up(self, num_devices: int) -> float:
-        """The estimate for ``num_devices``, on as few nodes as such a launch was seen on."""
+        """The estimate for ``num_devices``, on the fewest nodes on which such a launch was seen."""
         return self._speed_up(num_devices, self._nodes(num_devices))
 
     def _speed_up(self, num_devices: int, num_nodes: int) -> float:
@@ -279,14 +280,14 @@ class LearntScaling(Scaling):
         return _prior(num_devices) * math.exp(self._deviation(num_devices, num_nodes))
 
     def _nodes(self, num_devices: int) -> int:
-        """Nodes that a launch is expected to have: a larger one has as many as a smaller one at least."""
+        """Number of nodes that a launch is expected to have: at least as many as a smaller launch."""
         known = self._fewest_nodes.get(num_devices)
         if known is not None:
             return known
         return max((nodes for size, nodes in self._fewest_nodes.items() if size < num_devices), default=1)
 
     def _deviation(self, num_devices: int, num_nodes: int) -> float:
-        """Logarithm of the estimate over the prior, piecewise linear in ``log n``."""
+        """Logarithm of the ratio of estimate and prior, piecewise linear in ``log n``."""
         if num_nodes not in self._log_ratios:
             num_nodes = min(self._log_ratios, key=lambda nodes: abs(nodes - num_nodes), default=1)
         deviations = self._deviations.get(num_nodes)
@@ -310,28 +311,28 @@ def make_scaling(
     num_devices: int,
     learnt: LearntScaling | None = None,
 ) -> Scaling:
-    """The scaling that a user has asked for.
+    """The scaling that a user has requested.
 
     Parameters
     ----------
     scaling
         A name of :data:`ScalingName`, a table of speed-ups by number of devices, a callable from a number of devices to
-        its speed-up, or None to learn it. A callable is asked once for every size, here, and not kept.
+        its speed-up, or None to learn it. A callable is called here once for every size, and is not kept.
     num_devices
         The largest number of devices of a trial.
     learnt
-        What is returned when the scaling is to be learnt, a new one by default.
+        The object to return if the scaling is learnt; by default a new one.
 
     Raises
     ------
     TypeError
-        ``scaling`` is none of these, or gives something that is not a number; or ``learnt`` is no
+        ``scaling`` is none of these, or gives something that is not a number; or ``learnt`` is not a
         :class:`LearntScaling`.
     ValueError
         The name is unknown, a speed-up is not positive and finite, or the table lacks 1 device.
     """
     if learnt is not None and not isinstance(learnt, LearntScaling):
-        # Before, the third argument was assume_linear.
+        # In earlier versions, the third argument was assume_linear.
         raise TypeError(f'learnt must be a LearntScaling or None (scaling="linear" is linear), but got {learnt!r}')
     if scaling is None:
         return LearntScaling() if learnt is None else learnt
@@ -347,7 +348,7 @@ def make_scaling(
 
 
 def named_scaling(name: str) -> Scaling:
-    """The scaling that a name of :data:`ScalingName` stands for.
+    """The scaling with a name of :data:`ScalingName`.
 
     Raises
     ------
@@ -364,7 +365,7 @@ def named_scaling(name: str) -> Scaling:
 
 
 def check_scaling(scaling: object) -> None:
-    """Checks a scaling that is made later, when the number of devices is known; see :func:`make_scaling`."""
+    """Checks a scaling that is created later, when the number of devices is known; see :func:`make_scaling`."""
     if not callable(scaling):
         make_scaling(scaling, 1)  # type: ignore[arg-type]
 

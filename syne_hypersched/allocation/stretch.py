@@ -1,8 +1,8 @@
-"""The last stretch of the adaptive strategy: when to stop exploring, and for how many trials.
+"""The last stretch of the adaptive strategy: when exploration ends, and how many trials go on.
 
-In the last stretch nothing new starts, and ever fewer trials, the best ones, share all devices. How long it is and how
-many survive follows from what is measured: the scaling, the launch cost and the time of a full run. Where more devices
-do not pay, or launches would take up too much of it, there is no last stretch at all.
+In the last stretch no new trial starts, and a decreasing number of the best trials share all devices. Its length and
+the number of survivors follow from measurements: the scaling, the launch cost and the time of a full run. If more
+devices do not pay, or launches would take too much of it, there is no last stretch.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from syne_hypersched.allocation.resize import MIN_GAIN, growth_gain
 from syne_hypersched.allocation.scaling import Scaling
 
 LEAST_EFFICIENCY = 0.5
-"""Least efficiency: a trial holds only as many devices as each do this share of the work of a single one."""
+"""Minimum efficiency: each device of a trial must do at least this share of the work of a single device."""
 
 MOST_DEVICES = 8
-"""Most devices for one trial: tables of measured scaling end here, and a second survivor is worth more than a ninth
-device."""
+"""Maximum number of devices for one trial. Tables of measured scaling end here, and a second survivor is worth more
+than a ninth device."""
 
 LONGEST_SHARE = 0.5
-"""The last stretch is at most this share of the deadline: half of the time is for finding something worth finishing."""
+"""The last stretch takes at most this share of the deadline: half of the time is for finding a good configuration."""
 
 LENGTH_FACTOR = 1.5
-"""Scales :func:`length_s`. Chosen on tables of real learning curves, where anything from 1 to 2 does as well."""
+"""Scales :func:`length_s`. Chosen on tables of real learning curves, where values from 1 to 2 are equally good."""
 
 SURVIVORS = (4, 2, 1)
-"""Trials for each full-size share of the devices, stage by stage; where there is time for fewer stages, the last of
-them."""
+"""Number of trials for each full-size share of the devices, for each stage. If there is time for fewer stages, only the
+last entries are used."""
 
 LAUNCHES_PER_STAGE = 3
-"""Least length of a stage, in launches: its survivors are relaunched at its start, and should train for most of it."""
+"""Minimum length of a stage, in launches: survivors are relaunched at its start, and should train for most of it."""
 
 LEAST_PROGRESS = 3.25
-"""Least progress of all survivors of the last stage together, less their launches, relative to one trial on one device.
-The loss from ending exploration does not depend on this progress. On the tables that were used for this choice, the
-gain was 1.4 % in settings with 2.8 to 3.2 times, which is not significant, and 3 to 13 % in those with more."""
+"""Minimum progress of all survivors of the last stretch together, minus their launches, relative to one trial on one
+device. The loss from ending exploration does not depend on this progress. On the tables that were used for this choice,
+the gain was 1.4 % in settings with 2.8 to 3.2 times, which is not significant, and 3 to 13 % in settings with more."""
 
 
 class Shares(NamedTuple):
-    """Equal parts of the devices, each as large as one trial is to hold at most: full size.
+    """Equal shares of the devices. Each has full size: the maximum that one trial may hold.
 
     Example
     -------
@@ -51,30 +51,30 @@ class Shares(NamedTuple):
     """
 
     size: int
-    """Devices of a trial at full size."""
+    """Number of devices of a trial at full size."""
     speed_up: float
-    """Speed-up there, at least 1."""
+    """Speed-up at full size, at least 1."""
     number: int
-    """Trials at full size for which there are devices."""
+    """Number of trials at full size for which there are devices."""
 
     @property
     def in_words(self) -> str:
-        """The trials and their devices, in a sentence."""
+        """The trials and their devices, as a part of a sentence."""
         each = " each" if self.number > 1 else ""
         return f"{counted(self.number, 'trial')} on {counted(self.size, 'device')}{each}"
 
 
 def full_size(scaling: Scaling, num_devices: int, most_devices: int = MOST_DEVICES) -> Shares:
-    """Shares with the largest number of devices that one trial is to hold: the most that it still uses efficiently.
+    """Shares with the largest number of devices that one trial may hold and still uses efficiently.
 
     Parameters
     ----------
     scaling
         Speed-up of a trial by number of devices.
     num_devices
-        All devices.
+        Number of all devices.
     most_devices
-        Most devices for one trial.
+        Maximum number of devices for one trial.
     """
     sizes = scaling.usable_sizes(min(num_devices, most_devices))
     size = max(size for size in sizes if size == 1 or scaling.speed_up(size) >= LEAST_EFFICIENCY * size)
@@ -82,10 +82,10 @@ def full_size(scaling: Scaling, num_devices: int, most_devices: int = MOST_DEVIC
 
 
 def length_s(full_run_s: float, speed_up: float) -> float:
-    """Seconds that the last stretch takes, unless half of the deadline is less.
+    """Length of the last stretch (s), unless half of the deadline is less.
 
-    ``1.5 * (full run / s) * (1 - 1 / s)^2`` with the speed-up ``s`` at full size: the time of a full run on as many
-    devices, less where these help little, since the time is then better spent on exploring.
+    ``1.5 * (full run / s) * (1 - 1 / s)^2`` with the speed-up ``s`` at full size. This is the time of a full run on so
+    many devices. It is reduced if these help little, since the time is then better used for exploration.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def planned_s(deadline_s: float, full_run_s: float, speed_up: float, longest_sha
     speed_up
         Speed-up at full size, at least 1.
     longest_share
-        Most of the deadline that it may take, from 0 to 1.
+        Maximum share of the deadline for the last stretch, from 0 to 1.
     """
     return min(longest_share * deadline_s, length_s(full_run_s, speed_up))
 
@@ -122,14 +122,14 @@ def length_from_now_s(
     launch_cost_s: float,
     longest_share: float = LONGEST_SHARE,
 ) -> float:
-    """Seconds of a last stretch that begins now, if the time ends with it; 0 where it would not pay.
+    """Length (s) of a last stretch that begins now, if the time ends with it; 0 if it would not pay.
 
     Parameters
     ----------
     now_s, time_left_s
-        Seconds since the start, and until the deadline.
+        Seconds since the start, and seconds until the deadline.
     full_run_s, shares, launch_cost_s, longest_share
-        As in :func:`begins`; the share is that of the time that has passed at its end.
+        As in :func:`begins`. The share refers to the time that has passed at the end of the stretch.
     """
     length = min(time_left_s, length_s(full_run_s, shares.speed_up))
     if longest_share < 1:
@@ -138,26 +138,26 @@ def length_from_now_s(
 
 
 def stages(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
-    """How many trials go on, for each full-size share of the devices, in the stages of a last stretch.
+    """How many trials go on, for each full-size share of the devices, in each stage of a last stretch.
 
     Parameters
     ----------
     length_s
-        Seconds that the last stretch takes.
+        Length of the last stretch (s).
     size
-        Devices of a trial at full size.
+        Number of devices of a trial at full size.
     launch_cost_s
-        What a launch costs.
+        Cost of a launch (s).
 
     Returns
     -------
     tuple of int
-        The end of :const:`SURVIVORS`, an entry for each stage, all of one length. In each a trial has two devices at
-        least, since without growing trials it is better to explore on. Empty where launches leave no time for a single
-        stage.
+        The end of :const:`SURVIVORS`, with one entry for each stage. All stages have the same length. In each stage, a
+        trial has at least two devices, since without growing trials exploration is better. Empty if launches leave no
+        time for a single stage.
     """
     survivors = [number for number in SURVIVORS if 2 * number <= size]
-    # Multiplied rather than divided, since launches may cost next to nothing.
+    # Multiply instead of dividing, since launches may cost almost nothing.
     while survivors and len(survivors) * LAUNCHES_PER_STAGE * launch_cost_s > length_s:
         del survivors[0]
     return tuple(survivors)
@@ -176,15 +176,15 @@ def begins(
     Parameters
     ----------
     time_left_s, deadline_s
-        Seconds until the deadline, now and at the start.
+        Seconds until the deadline: now, and at the start.
     full_run_s
         Seconds of a full run on one device.
     shares
-        Full size.
+        The shares at full size.
     launch_cost_s
-        What a launch costs.
+        Cost of a launch (s).
     longest_share
-        Most of the deadline that it may take, from 0 to 1.
+        Maximum share of the deadline for the last stretch, from 0 to 1.
     """
     if time_left_s > planned_s(deadline_s, full_run_s, shares.speed_up, longest_share):
         return False
@@ -194,17 +194,18 @@ def begins(
 def worthwhile(length_s: float, shares: Shares, launch_cost_s: float) -> bool:
     """Whether a last stretch of this length has time for a stage, and more devices pay in it.
 
-    They pay if in the last stage each trial makes more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times
-    the progress, and all together make :const:`LEAST_PROGRESS`.
+    They pay under two conditions in the last stage: each trial makes more than
+    :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times the progress, and all together make
+    :const:`LEAST_PROGRESS`.
 
     Parameters
     ----------
     length_s
-        Seconds that the last stretch takes.
+        Length of the last stretch (s).
     shares
-        Full size.
+        The shares at full size.
     launch_cost_s
-        What a launch costs.
+        Cost of a launch (s).
     """
     num_stages = len(stages(length_s, shares.size, launch_cost_s))
     if num_stages == 0:
@@ -224,18 +225,18 @@ def _gain(speed_up_held: float, speed_up_wanted: float, time_left_s: float, laun
 
 
 def num_survivors(plan: Sequence[int], passed: float, num_devices: int, size: int) -> int:
-    """How many trials go on.
+    """Number of trials that go on.
 
     Parameters
     ----------
     plan
-        What :func:`stages` has given, at least one entry.
+        The result of :func:`stages`, with at least one entry.
     passed
         Share of the last stretch that has passed, from 0 to 1.
     num_devices
-        All devices.
+        Number of all devices.
     size
-        Devices of a trial at full size.
+        Number of devices of a trial at full size.
 
     Returns
     -------

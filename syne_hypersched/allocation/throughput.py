@@ -1,22 +1,22 @@
-"""Throughput of a trial: the step-time model of Pollux, and its fit to the few sizes that a trial was seen on.
+"""Throughput of a trial: the step-time model of Pollux, fitted to the few sizes on which a trial was seen.
 
-The time of one optimiser step on ``n`` devices with ``m`` samples on each is, by Qiao et al. (Pollux, OSDI 2021,
-section 3.2),
+The time of one optimiser step on ``n`` devices, with ``m`` samples on each, is (Qiao et al., Pollux, OSDI 2021, section
+3.2)
 
     T_compute = alpha_c + beta_c * m
     T_sync    = alpha_n + beta_n * (n - 2)    (0 for n = 1)
     T         = (T_compute ** gamma + T_sync ** gamma) ** (1 / gamma)
 
-and with ``k`` further micro-batches that are accumulated first, ``k * T_compute`` more.
+plus ``k * T_compute`` if ``k`` further micro-batches are accumulated first.
 
-A trial is seen on one to four sizes, which is fewer than there are coefficients. The fit therefore minimises the
-squared error of ``log T`` plus the squared distance of the model's *shape* from a prior. The shape is what remains of
-the five coefficients when the unit of time is taken away, so that trials of different speed can share one: the share of
-``alpha_c`` in the compute time, ``alpha_n`` over the compute time, ``beta_n / alpha_n``, and ``gamma``.
+A trial is seen on one to four sizes, and there are more coefficients. So the fit minimises the squared error of ``log
+T`` plus the squared distance of the model's *shape* from a prior. The shape is the part of the five coefficients that
+does not depend on the unit of time, so trials of different speed can share a shape: the share of ``alpha_c`` in the
+compute time, ``alpha_n`` divided by the compute time, ``beta_n / alpha_n``, and ``gamma``.
 
-Differences from AdaptDL: the prior takes the place of its rules for coefficients that cannot be identified (fixed to 0,
-or to half of the compute time) and of its penalties on ``gamma`` and ``beta_n / alpha_n``; there is one kind of link
-between devices instead of two; only whole steps have to be timed; and many trials are fitted at once.
+Differences from AdaptDL: the prior replaces its rules for coefficients that cannot be identified (fixed to 0, or to
+half of the compute time) and its penalties on ``gamma`` and ``beta_n / alpha_n``. There is one kind of link between
+devices, and not two. Only whole steps have to be timed. Many trials are fitted at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from syne_hypersched.allocation._shape_fit import GAMMA_MAX, Floats, StepTimes, 
 from syne_hypersched.allocation.scaling import PRIOR_SERIAL_SHARE
 
 _MAX_ITERATIONS = 50
-"""Steps of the fit of a single trial, which ends long before."""
+"""Maximum number of steps of the fit of a single trial, which ends long before."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class ThroughputModel:
     >>> model.step_time_s([1, 4], [128, 32]).round(3).tolist()
     [0.138, 0.062]
 
-    Every method takes numbers or arrays, which are broadcast.
+    Every method accepts numbers or arrays, which are broadcast.
     """
 
     alpha_c: float
-    """Seconds of compute that do not depend on the batch."""
+    """Seconds of compute that do not depend on the batch size."""
     beta_c: float
     """Seconds of compute for each sample on a device."""
     alpha_n: float
@@ -56,7 +56,7 @@ class ThroughputModel:
     beta_n: float
     """Seconds of synchronisation for each further device."""
     gamma: float
-    """Overlap of compute and synchronisation: 1 for none; the more, the closer the step time to the longer of both."""
+    """Overlap of compute and synchronisation. 1: none. The larger, the closer a step time is to the longer of both."""
 
     def __post_init__(self) -> None:
         for name in ("alpha_c", "beta_c", "alpha_n", "beta_n"):
@@ -68,7 +68,7 @@ class ThroughputModel:
             raise ValueError(f"alpha_c or beta_c must be above 0, but got {self.alpha_c!r} and {self.beta_c!r}")
 
     def compute_time_s(self, local_batch_size: npt.ArrayLike) -> Floats:
-        """``T_compute``, in seconds, of a micro-batch with this many samples on each device."""
+        """``T_compute`` in seconds, for a micro-batch with this number of samples on each device."""
         return self.alpha_c + self.beta_c * np.asarray(local_batch_size, dtype=float)
 
     def sync_time_s(self, num_devices: npt.ArrayLike) -> Floats:
@@ -84,14 +84,14 @@ class ThroughputModel:
         Parameters
         ----------
         num_devices
-            Devices, at least 1.
+            Number of devices, at least 1.
         local_batch_size
-            Samples of a micro-batch on each device.
+            Number of samples in a micro-batch on each device.
         accumulation_steps
-            Micro-batches of the step before its last one.
+            Number of micro-batches of the step before its last one.
         """
         compute, sync = self.compute_time_s(local_batch_size), self.sync_time_s(num_devices)
-        # Taking out the longer of both keeps the powers from overflowing.
+        # Dividing by the longer of both avoids an overflow of the powers.
         longer = np.maximum(compute, sync)
         ratio = np.minimum(compute, sync) / longer
         step = longer * (1 + ratio**self.gamma) ** (1 / self.gamma)
@@ -100,7 +100,7 @@ class ThroughputModel:
     def throughput(
         self, num_devices: npt.ArrayLike, local_batch_size: npt.ArrayLike, accumulation_steps: npt.ArrayLike = 0
     ) -> Floats:
-        """Samples per second; the arguments are those of :meth:`step_time_s`."""
+        """Samples per second. For the arguments, see :meth:`step_time_s`."""
         micro_batches = np.asarray(accumulation_steps) + 1
         samples = np.asarray(num_devices) * np.asarray(local_batch_size, dtype=float) * micro_batches
         return np.asarray(samples / self.step_time_s(num_devices, local_batch_size, accumulation_steps))
@@ -108,15 +108,15 @@ class ThroughputModel:
 
 @dataclass(frozen=True)
 class ShapePrior:
-    """What is expected of a model's shape before its trial was seen on more than one size.
+    """The expected shape of a model, before its trial was seen on more than one size.
 
     Example
     -------
     >>> ShapePrior(mean=(-2.7, -4.0, -1.5, 0.2), spread=(1.5, 2.0, 1.0, 0.5)).spread[0]
     1.5
 
-    The four coordinates are, in this order, ``log(alpha_c / (beta_c m_ref))``, ``log(alpha_n / T_compute(m_ref))``,
-    ``log(beta_n / alpha_n)`` and ``log(gamma)``, with a reference ``m_ref`` of the samples on a device.
+    The four coordinates are ``log(alpha_c / (beta_c m_ref))``, ``log(alpha_n / T_compute(m_ref))``,
+    ``log(beta_n / alpha_n)`` and ``log(gamma)``, in this order. ``m_ref`` is a reference number of samples on a device.
     """
 
     mean: tuple[float, float, float, float]
@@ -127,10 +127,10 @@ class ShapePrior:
 DEFAULT_PRIOR = ShapePrior(
     mean=(math.log(PRIOR_SERIAL_SHARE / (1 - PRIOR_SERIAL_SHARE)), -4.0, -1.5, 0.2), spread=(1.5, 2.0, 1.0, 0.5)
 )
-"""The prior without any trial to learn from. Its first coordinate is the serial share that the tables published with
-HyperSched imply; synchronisation is taken to cost 2 % of a step, almost as optimistic as AdaptDL, where it costs
-nothing before it was measured; the last two lean, as AdaptDL's penalties do, towards little growth of it with the
-devices and little overlap."""
+"""The prior if there is no trial to learn from. Its first coordinate is the serial share that the tables published with
+HyperSched imply. Synchronisation is assumed to cost 2 % of a step. This is almost as optimistic as AdaptDL, where it
+costs nothing until it is measured. The last two coordinates favour, as AdaptDL's penalties do, little growth of
+synchronisation with the devices and little overlap."""
 
 
 def fit_throughput(
@@ -140,12 +140,12 @@ def fit_throughput(
     accumulation_steps: npt.ArrayLike = 0,
     prior: ShapePrior = DEFAULT_PRIOR,
 ) -> ThroughputModel:
-    """Fits the model to the step times of one trial, one of which is enough.
+    """Fits the model to the step times of one trial. One step time is enough.
 
     Parameters
     ----------
     num_devices, local_batch_size, step_time_s, accumulation_steps
-        One entry for each measured point, at least one; broadcast against each other.
+        One entry for each measured point, at least one; arrays are broadcast against each other.
     prior
         Expected shape.
 
@@ -166,7 +166,7 @@ def fit_throughput(
 
 
 def shape_model(theta: Floats, reference_batch_size: float) -> ThroughputModel:
-    """The model of one trial, from the coordinates that :mod:`~syne_hypersched.allocation._shape_fit` gives for it."""
+    """The model of one trial, from its coordinates in :mod:`~syne_hypersched.allocation._shape_fit`."""
     log_scale, odds, log_sync, log_growth, log_gamma = (float(coordinate) for coordinate in theta)
     scale, serial = math.exp(log_scale), 1 / (1 + math.exp(-odds))
     alpha_n = scale * math.exp(log_sync)

@@ -1,4 +1,4 @@
-"""Times of trials, taken from their reports: epoch times, launch costs, the longest trial time, and throughput."""
+"""Times of trials from their reports: epoch times, launch costs, the longest trial time, and throughput."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from syne_hypersched.contract import (
 )
 
 _COLD_FACTOR, _COLD_SHARE = 2, 0.25
-"""Factor and share for cold starts: a first launch whose cost exceeds this factor times the 90th percentile of all
-launches, and this share of the time for which its trial has run, does not count as training time of the trial."""
+"""Factor and share for cold starts. A first launch is a cold start if its cost exceeds this factor times the 90th
+percentile of all launches, and this share of its trial's running time. Its cost is not training time of the trial."""
 
 _PAUSES = 256
-"""Changes of processes that their cost is taken over."""
+"""Number of changes of processes over which their cost is measured."""
 
 _EPOCHS = 1024
-"""Epoch times on one device that the median is taken over."""
+"""Number of epoch times on one device over which the median is taken."""
 
 
 @dataclass(frozen=True)
 class TimedReport:
-    """When and where a report was made.
+    """Time and place of a report.
 
     Example
     -------
@@ -47,29 +47,29 @@ class TimedReport:
     """
 
     resource: float
-    """Resource level reported."""
+    """Reported resource level."""
     time_s: float
-    """Seconds on a clock that runs on within a launch: the time the trial has trained, or the time of the report."""
+    """Seconds on a clock that runs within a launch: the training time of the trial, or the time of the report."""
     num_devices: int = 1
-    """Devices held by the launch that reported."""
+    """Number of devices of the launch that reported."""
     launch: int | None = None
-    """Index of the launch that reported; None if the backend does not say, and then a launch is a start or a resume."""
+    """Index of the launch that reported; None if the backend does not give it. Then a launch is a start or a resume."""
     signal_to_report_s: float | None = None
-    """In the first report of a launch, if the backend says so: seconds from the signal that led to the launch."""
+    """Seconds from the signal that led to the launch, in the first report of a launch, if the backend reports them."""
     steps: Steps = UNKNOWN_STEPS
-    """What the script says of its optimiser steps."""
+    """The script's data about its optimiser steps."""
     num_nodes: int = 1
-    """Nodes of these devices."""
+    """Number of nodes of these devices."""
     trained_s: float | None = None
-    """Seconds for which the trial has trained, if its script says so."""
+    """Seconds that the trial has trained, if its script reports them."""
     resize_pause_s: float | None = None
-    """In the first report after processes have joined or left: seconds for which no device has trained."""
+    """In the first report after processes have joined or left: seconds during which no device trained."""
     in_place: bool = False
-    """Whether the report says that processes can join and leave the launch."""
+    """Whether the report states that processes can join and leave the launch."""
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> TimedReport:
-        """Records the times in a report of a script; ``now_s`` is its arrival time."""
+        """Reads the times in a report of a script; ``now_s`` is its arrival time."""
         trained_s = _finite(result.get(ST_WORKER_TIME))
         num_devices = max(result.get(ST_NUM_DEVICES, 1), 1)
         return cls(
@@ -91,9 +91,9 @@ class _Running:
     started_s: float
     last: TimedReport | None = None
     total_s: float = 0.0
-    """Seconds for which it has been running until its last report, all its launches together."""
+    """Seconds that it had been running at its last report, over all its launches."""
     is_first: bool = False
-    """Whether it was started before anything was reported."""
+    """Whether it was started before the first report of any trial."""
 
 
 class TrialTimes:
@@ -111,12 +111,12 @@ class TrialTimes:
     Attributes
     ----------
     learnt
-        Scaling learnt from the epoch times, one for all trials.
+        Scaling learnt from the epoch times, shared by all trials.
     throughput
-        Throughput learnt from the step times, or the epoch times where none are reported, for each trial.
+        Throughput of each trial, learnt from the step times or, without them, from the epoch times.
     longest_trial_s
-        Seconds for which the trial that has run longest has been running, all its launches together, from the order
-        to start it to its last report; None before any report.
+        Running time (s) of the longest trial, over all its launches, from the order to start it to its last report;
+        None before the first report.
     """
 
     def __init__(self) -> None:
@@ -126,28 +126,28 @@ class TrialTimes:
         self._running: dict[int, _Running] = {}
         self._earlier_s: dict[int, float] = {}
         self._resource: dict[int, float] = {}
-        #: First reports of trials that have not reported twice in one launch, and the cost of all other first launches.
+        #: First reports of trials that have not reported twice in one launch, and costs of all other first launches.
         self._first: dict[int, FirstReport] = {}
         self._first_launch_s: dict[int, float] = {}
         self._longest_ended_s = 0.0
         self._has_reported = self._has_evidence = False
         self._launch_costs = LaunchCosts()
-        #: Of those alone that go on from a checkpoint.
+        #: Costs of the launches that continue from a checkpoint.
         self._relaunch_costs = LaunchCosts()
-        #: Seconds lost by the last changes of processes, and whether any launch can do that.
+        #: Seconds lost by the last changes of processes, and whether any launch supports such changes.
         self._pauses_s = QuantileWindow(_PAUSES)
         self._has_in_place = False
         self._single_device_epochs_s = QuantileWindow(_EPOCHS)
-        #: The first epoch time on one device of each of the last trials, and all trials that have shown one.
+        #: The first epoch time on one device of each of the last trials, and all trials with such a time.
         self._first_epochs_s = QuantileWindow(_EPOCHS)
         self._timed: set[int] = set()
 
     def start(self, trial_id: int, now_s: float) -> None:
-        """A trial is started or resumed."""
+        """Notes that a trial is started or resumed."""
         self._running[trial_id] = _Running(now_s, is_first=not self._has_reported)
 
     def report(self, trial_id: int, report: TimedReport, now_s: float) -> None:
-        """A running trial has reported; a report of a trial that does not run is left out."""
+        """Notes a report of a running trial. A report of a trial that does not run is ignored."""
         running = self._running.get(trial_id)
         if running is None:
             return
@@ -183,7 +183,7 @@ class TrialTimes:
                 self._relaunch_costs.first_report(trial_id, first)
 
     def end(self, trial_id: int, now_s: float, resumable: bool) -> None:
-        """A trial has ended or is paused."""
+        """Notes that a trial has ended or is paused."""
         running = self._running.pop(trial_id, None)
         if running is None:
             return
@@ -202,10 +202,11 @@ class TrialTimes:
 
     @property
     def longest_training_s(self) -> float | None:
-        """As :attr:`longest_trial_s`, but for cold starts; None until more than these has been seen.
+        """The same as :attr:`longest_trial_s` without cold starts; None as long as only cold starts were seen.
 
-        The first launches find nothing in any cache, and a first epoch alone cannot be told from such a launch. So the
-        trials that were started before anything was reported count from their second report on, and a first launch that
+        The first launches find nothing in any cache, and a first epoch alone looks the same as such a launch. So the
+        trials that were started before the first report of any trial count from their second report on. A first launch
+        that took unusually long does not count.
         took unusually long does not count.
         """
         if not self._has_evidence:
@@ -226,14 +227,14 @@ class TrialTimes:
 
     @property
     def epoch_time_s(self) -> float | None:
-        """Median epoch time on one device, over the last reports of all trials; None while it is unknown."""
+        """Median epoch time on one device, over the last reports of all trials; None if it is unknown."""
         return self._single_device_epochs_s.median if len(self._single_device_epochs_s) else None
 
     @property
     def typical_epoch_time_s(self) -> float | None:
-        """Median over trials of their epoch time on one device; None while it is unknown.
+        """Median over trials of their epoch time on one device; None if it is unknown.
 
-        Each trial counts once, where :attr:`epoch_time_s` counts a trial the more, the longer it trains.
+        Each trial counts once. In :attr:`epoch_time_s`, a trial counts more the longer it trains.
         """
         return self._first_epochs_s.median if len(self._first_epochs_s) else None
 
@@ -244,14 +245,14 @@ class TrialTimes:
 
     @property
     def relaunch_cost_s(self) -> float:
-        """As :attr:`launch_cost_s`, of launches that go on from a checkpoint, once there are any."""
+        """Like :attr:`launch_cost_s`, but only for launches that continue from a checkpoint, once there are any."""
         return self._relaunch_costs.p90_s() if len(self._relaunch_costs) else self._launch_costs.p90_s()
 
     @property
     def in_place_cost_s(self) -> float | None:
-        """Seconds of training that another number of devices costs where processes join and leave.
+        """Seconds of training lost by a change of the number of devices in which processes join and leave.
 
-        The 90th percentile of what was measured, 0 before that; None where no launch has said that it can.
+        The 90th percentile of the measurements, 0 before any; None if no launch has reported that it supports this.
         """
         if len(self._pauses_s):
             return self._pauses_s.quantile(0.9)
@@ -259,7 +260,7 @@ class TrialTimes:
 
     @property
     def resize_cost_s(self) -> float:
-        """Seconds that a resize costs: :attr:`in_place_cost_s` where that is known, else :attr:`relaunch_cost_s`."""
+        """Cost of a resize (s): :attr:`in_place_cost_s` if it is known, otherwise :attr:`relaunch_cost_s`."""
         in_place_s = self.in_place_cost_s
         return self.relaunch_cost_s if in_place_s is None else in_place_s
 
@@ -273,7 +274,7 @@ class TrialTimes:
         num_devices
             The largest size.
         scaling
-            Speed-ups that are known and hold for all trials; by default each trial's own throughput is learnt.
+            Speed-ups that are known and hold for all trials; by default, the throughput of each trial is learnt.
 
         Returns
         -------
@@ -317,7 +318,7 @@ class TrialTimes:
 
 
 def _finite(entry: object) -> float | None:
-    """An entry of a report where it is a finite number: one that makes no sense must not end a tuning."""
+    """An entry of a report if it is a finite number. An invalid entry must not end a tuning."""
     if type(entry) is float:  # almost always, and much faster than the abstract class
         return entry if math.isfinite(entry) else None
     if isinstance(entry, bool) or not isinstance(entry, Real) or not math.isfinite(entry):

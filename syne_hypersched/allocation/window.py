@@ -10,7 +10,7 @@ from collections import deque
 class QuantileWindow:
     """The last ``size`` numbers that were added, and their quantiles.
 
-    Adding costs one binary search and one move of at most ``size`` floats, a quantile two look-ups.
+    Adding costs one binary search and one move of at most ``size`` floats. A quantile costs two look-ups.
 
     Example
     -------
@@ -23,7 +23,7 @@ class QuantileWindow:
     Parameters
     ----------
     size
-        How many numbers are kept, at least 1; the oldest makes room for the newest.
+        Number of values to keep, at least 1. The newest value replaces the oldest one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Blackboxes: learning curves in tables, which the simulator replays."""
+"""Blackboxes: tables of learning curves, which the simulator replays."""
 
 from __future__ import annotations
 

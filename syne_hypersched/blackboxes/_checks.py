@@ -23,9 +23,9 @@ def check_members(
     Raises
     ------
     TypeError
-        One is of the wrong type; the message names it.
+        An argument has the wrong type; the message names it.
     ValueError
-        There is no configuration.
+        There are no configurations.
     """
     if isinstance(configurations, (str, Mapping)) or not checks.is_iterable(configurations):
         raise TypeError(f"configurations must be a list of dictionaries, but got {configurations!r}")
@@ -48,7 +48,7 @@ def check_words(name: object, description: object, speed_up: object, metrics: Ma
     Raises
     ------
     TypeError
-        One is of the wrong type; the message names it.
+        An argument has the wrong type; the message names it.
     ValueError
         A name is empty.
     """
@@ -69,14 +69,14 @@ def check_words(name: object, description: object, speed_up: object, metrics: Ma
 
 
 def checked_levels(levels: object, num_levels: int) -> tuple[int | float, ...]:
-    """The resource levels as Python's own numbers, ``int`` where they are integral.
+    """The resource levels as Python numbers, as ``int`` if they are integral.
 
     Raises
     ------
     TypeError
-        They are no numbers.
+        A level is not a number.
     ValueError
-        They are not ``num_levels`` finite numbers that ascend.
+        They are not ``num_levels`` finite ascending numbers.
     """
     if isinstance(levels, str) or not checks.is_iterable(levels):
         raise TypeError(f"levels must be numbers, but got {levels!r}")
@@ -95,7 +95,7 @@ def curve_lengths(elapsed_s: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     Raises
     ------
     ValueError
-        A row has no curve, a curve has a gap, or times fall; the message has the row.
+        A row has no curve, a curve has a gap, or times decrease; the message names the row.
     """
     known = np.isfinite(elapsed_s)
     lengths: npt.NDArray[np.int64] = known.sum(axis=2)

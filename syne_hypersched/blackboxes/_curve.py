@@ -12,12 +12,12 @@ import numpy as np
 from syne_hypersched import checks
 
 LEAST_EPOCH_S = 1e-3
-"""Seconds between two reports if the times of a blackbox (usually a surrogate) do not increase."""
+"""Minimum time between two reports (s), used if the times of a blackbox (usually a surrogate) do not increase."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearningCurve:
-    """The reports of one configuration that is trained on one device.
+    """The reports of one configuration that trains on one device.
 
     >>> reports = [{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.7}]
     >>> curve = LearningCurve(reports, epoch_s=[2.0, 2.0], speed_up={1: 1.0, 2: 1.8})
@@ -29,7 +29,7 @@ class LearningCurve:
     reports
         One report for each resource level, ascending: the level and the metrics as plain numbers, without times.
     epoch_s
-        Seconds of training between each report and the one before, on one device; all positive.
+        Seconds of training between each report and the previous one, on one device; all positive.
     speed_up
         Measured speed-up of this configuration by number of devices, if the blackbox has it.
     """
@@ -54,33 +54,33 @@ def learning_curve(
     max_resource: float | None = None,
     seed: int = 0,
 ) -> LearningCurve:
-    """Looks a configuration up in a blackbox.
+    """Looks up a configuration in a blackbox.
 
     Parameters
     ----------
     blackbox
-        A :class:`~syne_hypersched.blackboxes.TableBlackbox`, or any blackbox of Syne Tune's: something with
+        A :class:`~syne_hypersched.blackboxes.TableBlackbox`, or any blackbox of Syne Tune: an object with
         ``configuration_space``, ``fidelity_values``, ``fidelity_name()``, ``objectives_names`` and
         ``objective_function(configuration, fidelity=None, seed=None)``.
     config
         The configuration. Entries that are not in the blackbox's configuration space are ignored.
     elapsed_time_attr
-        The objective with the seconds trained so far. Times that do not increase, as may happen with surrogates, are
-        made increasing.
+        The objective with the seconds trained so far. If times do not increase, which can happen with surrogates, they
+        are made increasing.
     max_resource
-        The resource level at which the trial ends by itself, by default the blackbox's last one.
+        The resource level at which the trial ends by itself; by default the last one of the blackbox.
     seed
-        Number of the repetition, if the blackbox has several.
+        Index of the repetition, if the blackbox has several.
 
     Returns
     -------
     LearningCurve
-        The curve ends with the times: levels at the end without a finite time are left out.
+        The curve ends with the times: final levels without a finite time are left out.
 
     Raises
     ------
     TypeError
-        ``config`` is no dictionary, ``max_resource`` no number or ``seed`` no integer.
+        ``config`` is not a dictionary, ``max_resource`` not a number, or ``seed`` not an integer.
     ValueError
         The blackbox has no such objective, no levels, or no time for this configuration.
     """
@@ -116,6 +116,6 @@ def learning_curve(
 
 
 def plain_number(number: Any) -> int | float:
-    """The number as Python's own ``int``, where it is one, or ``float``."""
+    """The number as a Python ``int`` if it is an integer, otherwise as a ``float``."""
     value = float(number)
     return int(value) if value.is_integer() else value

@@ -1,4 +1,4 @@
-"""The blackbox that comes with the package: learning curves of a small network, measured by this project."""
+"""The blackbox that is part of the package: learning curves of a small network, measured by this project."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _NAME = "digits_cnn"
 def load_digits() -> TableBlackbox:
     """Learning curves of a convolutional network on scikit-learn's handwritten digits.
 
-    1,000 configurations of seven hyperparameters, drawn at random, each trained for 81 epochs; metrics ``val_accuracy``
-    (share of 899 images) and ``val_loss``; measured seconds of every epoch on one CPU slot, and the speed-up on two
-    slots that was measured for the batch size and width of the configuration (``scaling="measured"`` of the simulator;
-    with small batches two slots are slower than one). ``benchmarking/studies/measure_digits.py`` created it and can
-    create it again; :func:`digits_provenance` says when and on which hardware.
+    There are 1,000 configurations of seven hyperparameters, drawn at random, each trained for 81 epochs. The metrics
+    are ``val_accuracy`` (share of 899 images) and ``val_loss``. The seconds of every epoch were measured on one CPU
+    slot. The speed-up on two slots was measured for the batch size and width of the configuration
+    (``scaling="measured"`` of the simulator); with small batches, two slots are slower than one.
+    ``benchmarking/studies/measure_digits.py`` created the table and can create it again. :func:`digits_provenance`
+    tells when and on which hardware it was measured.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def load_digits() -> TableBlackbox:
         if len(domain) == 3 and isinstance(domain[2], bool):
             low, high, is_log = domain
             space[name] = loguniform(low, high) if is_log else uniform(low, high)
-            # The values used in training had four significant digits; a 32-bit float shows more.
+            # The values used in training had four significant digits, but a 32-bit float shows more.
             columns[name] = [float(f"{value:.4g}") for value in values.tolist()]
         else:
             space[name], columns[name] = choice(domain), values.tolist()

@@ -1,4 +1,4 @@
-"""Columns of a table that look like an id rather than like a hyperparameter."""
+"""Finds columns of a table that look like an id and not like a hyperparameter."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 LEAST_ROWS = 8
-"""With fewer configurations, different values in all of them say nothing."""
+"""With fewer configurations than this, different values in all of them are no evidence."""
 
 
 def id_columns(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Hyperparameters that have another value in every configuration, as an id or a row number has.
+    """Hyperparameters with a different value in every configuration, like an id or a row number.
 
-    Numbers that are not integers are left out: learning rates that are drawn at random are all different, too.
+    Numbers that are not integers are ignored, since learning rates that are drawn at random also differ everywhere.
 
     Parameters
     ----------

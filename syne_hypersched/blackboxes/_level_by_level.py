@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def with_levels(blackbox: Any) -> Any:
-    """The blackbox, or a view of it that returns all resource levels in one call.
+    """The blackbox itself, or a view of it that returns all resource levels in one call.
 
     Raises
     ------
@@ -25,14 +25,14 @@ def with_levels(blackbox: Any) -> Any:
 
 
 class LevelByLevel:
-    """A view of a blackbox that returns only one level per call; it returns all levels of the fidelity space.
+    """A view of a blackbox that returns only one level per call. The view returns all levels of the fidelity space.
 
-    Blackboxes that are made by Syne Tune's ``from_function`` are of this kind.
+    Blackboxes from Syne Tune's ``from_function`` are of this kind.
 
     Parameters
     ----------
     blackbox
-        Its ``fidelity_space`` must have one domain of integers.
+        The blackbox. Its ``fidelity_space`` must have one domain of integers.
 
     Raises
     ------

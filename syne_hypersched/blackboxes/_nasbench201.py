@@ -1,7 +1,7 @@
-"""A synthetic stand-in for NAS-Bench-201: its exact space, invented learning curves.
+"""A synthetic stand-in for NAS-Bench-201: its exact space, with invented learning curves.
 
 **Nothing here is measured.** It exists so that programs for the real table (``load_from_repository``) run without it.
-Results on it say nothing about the real table.
+Results on this table tell nothing about the real table.
 
 The curves are made as follows, for each of the 15,625 cells and each data set:
 
@@ -65,7 +65,7 @@ _DATASETS = {
 
 
 def synthetic_nasbench201(dataset: str) -> TableBlackbox:
-    """The synthetic stand-in for NAS-Bench-201 (Dong and Yang, ICLR 2020); the module describes its curves.
+    """The synthetic stand-in for NAS-Bench-201 (Dong and Yang, ICLR 2020). The module describes its curves.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def synthetic_nasbench201(dataset: str) -> TableBlackbox:
     Raises
     ------
     ValueError
-        There is no such data set.
+        The data set is unknown.
     """
     if not is_one_of(dataset, tuple(_DATASETS)):
         raise ValueError(f"dataset must be one of {', '.join(map(repr, _DATASETS))}, but got {dataset!r}")
@@ -91,7 +91,7 @@ def synthetic_nasbench201(dataset: str) -> TableBlackbox:
 @cache
 def _table(dataset: str) -> TableBlackbox:
     parameters = _DATASETS[dataset]
-    # RandomState's stream is the same in every version of NumPy.
+    # The stream of RandomState is the same in every version of NumPy.
     random_state = np.random.RandomState(parameters.seed)
     cells = np.indices((len(OPERATIONS),) * len(EDGES)).reshape(len(EDGES), -1).T
     passed_on, learnt = np.array(_PASSED_ON)[cells], np.array(_LEARNT)[cells]

@@ -1,4 +1,4 @@
-"""Noise for learning curves that are smoother than measured ones."""
+"""Adds noise to learning curves that are smoother than measured ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ _MOST_SEEDS = 1_000_000
 
 
 def with_noise(table: TableBlackbox, metric: str, sd: float, true_metric: str, num_seeds: int = 16) -> TableBlackbox:
-    """A table whose values of a metric scatter from level to level and from one repetition to another.
+    """A table in which the values of a metric scatter between levels and between repetitions.
 
-    Tables that were read from a surrogate model, or averaged over many measurements, are smooth; the accuracy that a
-    training reports is not. The scatter is normal and independent. The same repetition has the same noise for
-    everyone.
+    Tables that come from a surrogate model, or are averaged over many measurements, are smooth. The accuracy that a
+    real training reports is not. The noise is normal and independent. One repetition always has the same noise.
 
     Parameters
     ----------
@@ -24,19 +23,19 @@ def with_noise(table: TableBlackbox, metric: str, sd: float, true_metric: str, n
     metric
         The metric that gets noise.
     sd
-        Standard deviation, in the unit of the metric.
+        Standard deviation of the noise, in the unit of the metric.
     true_metric
-        Name by which the values without noise are kept beside it.
+        Name under which the values without noise are kept.
     num_seeds
         Number of repetitions.
 
     Raises
     ------
     TypeError
-        ``table`` is no table, a name of a metric no text, ``sd`` no number, or ``num_seeds`` no integer.
+        ``table`` is not a table, a name of a metric not a string, ``sd`` not a number, or ``num_seeds`` not an integer.
     ValueError
-        The table has no such metric, or has one named ``true_metric``; ``sd`` is negative, or ``num_seeds`` below 1
-        or beyond a million.
+        The table has no such metric, or already has one named ``true_metric``; ``sd`` is negative; or ``num_seeds`` is
+        not from 1 to a million.
     """
     instance("table", table, TableBlackbox, "a TableBlackbox")
     metric, true_metric = text("metric", metric), text("true_metric", true_metric)

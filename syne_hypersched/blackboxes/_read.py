@@ -1,4 +1,4 @@
-"""Learning curves from a file: Parquet or CSV in long form, one line for each configuration and epoch."""
+"""Reads learning curves from a file: Parquet or CSV in long form, one line for each configuration and epoch."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def read_table(
         A Parquet (extra ``benchmarks``) or CSV file in long form: one line for each configuration and epoch, with
         columns for the hyperparameters, the epoch, the metrics and the seconds.
     configuration
-        Columns of hyperparameters. By default those of ``configs_path``. Without that file, all columns except the
-        epoch, the seconds, the repetition and the ``metrics``, which must then be given.
+        Columns of hyperparameters. Default: those of ``configs_path``. Without that file, all columns except the epoch,
+        the seconds, the repetition and the ``metrics``, which must then be given.
     metrics
-        Columns of metrics. By default all other columns.
+        Columns of metrics. Default: all other columns.
     time_attr
         Column of the resource level, usually the epoch.
     elapsed_time_attr
@@ -60,25 +60,25 @@ def read_table(
     seed
         Column of the repetition, if configurations were trained several times.
     configs_path, config_id
-        A second file with one line for each configuration, and the column by which the two files are joined.
+        A second file with one line for each configuration, and the column on which the two files are joined.
     where
-        Values of other columns: only lines with these values are read, and the columns are dropped. A column of
-        numbers or of truth values may be compared with a text such as ``"3"`` or ``"true"``.
+        Values of other columns: only lines with these values are read, and these columns are dropped. A column of
+        numbers or booleans may be compared with a string such as ``"3"`` or ``"true"``.
     configuration_space
         Domain of each hyperparameter; by default inferred from the rows.
     lookup
         ``"exact"``: only the configurations of the table can be looked up. ``"nearest"``: for any other configuration,
-        the nearest row in the unit cube of the configuration space is used; the first one in a tie.
+        the nearest row in the unit cube of the configuration space is used; in a tie, the first one.
     name, description
         Name, by default that of the file, and description, for titles and messages.
 
     Raises
     ------
     ImportError
-        A Parquet file is to be read and pyarrow is not installed.
+        The file is Parquet, and pyarrow is not installed.
     ValueError
-        A column is missing or must have numbers but has not, a configuration has an epoch twice or not at all, times
-        decrease or never rise, or a column without a name of its own in the arguments changes within a training.
+        A column is missing or does not have the numbers that it must have; a configuration has an epoch twice or not at
+        all; times decrease or never increase; or a column that no argument names changes within a training.
     """
     path = checks.path("path", path)
     frame = _read(path)
@@ -103,7 +103,7 @@ def read_table(
     others = [column for column in frame.columns if column not in special]
     if configuration is None and metrics is None:
         raise ValueError(
-            f"configuration or metrics must say what the columns of {path} are, which has {', '.join(others)}"
+            f"configuration or metrics must name columns of {path}, which has the columns {', '.join(others)}"
         )
     if configuration is None:
         configuration = [column for column in others if column not in (metrics or ())]
@@ -158,7 +158,7 @@ def _read(path: Path) -> pd.DataFrame:
 def _read_frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    name = path.name.lower()  # programs of Windows write capitals
+    name = path.name.lower()  # Windows programs may write capital letters
     if name.endswith(_PARQUET):
         try:
             return pd.read_parquet(path)
@@ -172,7 +172,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
 
 
 def _has(column: pd.Series[Any], value: Any) -> pd.Series[bool]:
-    """Which lines of a column have a value."""
+    """Which lines of a column have a value, as booleans."""
     import pandas as pd
 
     if isinstance(value, str) and pd.api.types.is_bool_dtype(column):
@@ -221,10 +221,10 @@ def _check_columns(
 
 
 def _missing(path: Path, column: str, index: int, is_joined: bool) -> str:
-    """What a file has where a row of its table has no value, in words."""
+    """The content of the file where a row of the table has no value, in words."""
     if is_joined or not path.name.lower().endswith(_CSV):
         return f"row {index} has none"
-    line = index + 2  # the first one has the names
+    line = index + 2  # the first line has the names
     texts = read_texts(path, [column], index + 1)
     text = texts[column].iloc[-1]
     if not isinstance(text, str) or not text:
@@ -235,7 +235,7 @@ def _missing(path: Path, column: str, index: int, is_joined: bool) -> str:
 def _to_arrays(
     frame: pd.DataFrame, configuration: list[str], metrics: list[str], time_attr: str, time: str, seed: str, path: Path
 ) -> tuple[list[dict[str, Any]], list[float], dict[str, Any], Any]:
-    """Rows, levels, and values by metric and seconds, in arrays of shape (rows, repetitions, levels)."""
+    """Rows, levels, and values by metric and seconds, as arrays of shape (rows, repetitions, levels)."""
     row = frame.groupby(configuration, sort=False, observed=True).ngroup().to_numpy()
     levels, level = np.unique(frame[time_attr].to_numpy(), return_inverse=True)
     seeds, repetition = np.unique(frame[seed].to_numpy(), return_inverse=True)
@@ -262,7 +262,7 @@ def _to_arrays(
 
 
 def _gaps(seconds: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Where a curve lacks a level that is before its last one, of the shape (rows, repetitions, levels)."""
+    """Where a curve lacks a level before its last one; array of shape (rows, repetitions, levels)."""
     known = np.isfinite(seconds)
     gaps: npt.NDArray[np.bool_] = ~known & (np.cumsum(known[:, :, ::-1], axis=2)[:, :, ::-1] > 0)
     return gaps
@@ -278,7 +278,7 @@ def _why_gaps(
     path: Path,
     is_guessed: bool,
 ) -> str:
-    """Names the columns that are no hyperparameters, if leaving them out closes all gaps, or else the first gap."""
+    """Names the columns that are not hyperparameters, if leaving them out closes all gaps. Otherwise names a gap."""
     changing = _changing(frame, configuration, time_attr) if is_guessed else []
     if changing:
         rest = ",".join(column for column in configuration if column not in changing)
@@ -298,7 +298,7 @@ def _why_gaps(
 
 
 def _changing(frame: pd.DataFrame, configuration: list[str], time_attr: str) -> list[str]:
-    """Columns that change within a curve, if every curve is whole without them; none if this cannot be had."""
+    """Columns that change within a curve, if every curve is whole without them; otherwise none."""
     left = list(configuration)
     for column in sorted(configuration, key=lambda name: -frame[name].nunique()):
         fewer = [name for name in left if name != column]
@@ -312,7 +312,7 @@ def _changing(frame: pd.DataFrame, configuration: list[str], time_attr: str) -> 
 
 
 def _is_whole(frame: pd.DataFrame, configuration: list[str], time_attr: str) -> bool:
-    """Whether each curve has the levels up to its last one."""
+    """Whether each curve has all levels up to its last one."""
     position = frame[time_attr].rank(method="dense")
     curves = position.groupby([frame[name] for name in (*configuration, "_seed")], observed=True)
     return bool((curves.max() == curves.count()).all())
@@ -326,7 +326,7 @@ def _check_elapsed(
     column: str,
     path: Path,
 ) -> None:
-    """Refuses seconds that are those of each epoch rather than those so far."""
+    """Rejects seconds that are those of each epoch, and not those so far."""
     steps = np.diff(seconds, axis=2)
     rule = f"{path} must have the seconds trained so far in the column {column!r}"
     sums = f"Seconds of each epoch are named as such: epoch_time_attr={column!r}"

@@ -1,4 +1,4 @@
-"""Blackboxes of Syne Tune's repository (NASBench201, LCBench, FCNet, PD1...), from a local copy or from the network."""
+"""Loads blackboxes of Syne Tune's repository (NASBench201, LCBench, FCNet, PD1...), from a copy or the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from syne_hypersched import checks
 from syne_hypersched.blackboxes._table import TableBlackbox
 
 FOLDER_VARIABLE = "SYNE_HYPERSCHED_BLACKBOXES"
-"""Environment variable with the path of a copy of the repository, which has one folder for each blackbox."""
+"""Environment variable with the path of a copy of the repository. The copy has one folder for each blackbox."""
 
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -32,27 +32,27 @@ def load_from_repository(name: str, dataset: str | None = None, path: str | Path
     name
         Name in the repository, such as ``"nasbench201"``, ``"lcbench"``, ``"fcnet"`` or ``"pd1"``.
     dataset
-        The data set, such as ``"cifar10"``; not needed if there is only one.
+        The data set, such as ``"cifar10"``. Not needed if there is only one.
     path
-        Folder that contains the folder ``name``. By default the value of the environment variable
-        ``SYNE_HYPERSCHED_BLACKBOXES`` if it is set, else Syne Tune's own folder ``~/.blackbox-repository``, into which
-        a missing blackbox is downloaded.
+        Folder that contains the folder ``name``. Default: the value of the environment variable
+        ``SYNE_HYPERSCHED_BLACKBOXES`` if it is set, otherwise Syne Tune's own folder ``~/.blackbox-repository``. A
+        missing blackbox is downloaded to Syne Tune's folder.
 
     Returns
     -------
     TableBlackbox
-        All metrics and, as its seconds, the elapsed time that the repository names.
+        All metrics, and as seconds the elapsed time that the repository names.
 
     Raises
     ------
     ImportError
         A library that Syne Tune needs for this is missing (extra ``benchmarks``).
     FileNotFoundError
-        There is no local copy, and it cannot be downloaded; the message says what to do.
+        There is no local copy, and it cannot be downloaded; the message tells what to do.
     TypeError
-        ``name`` is no text, or ``path`` no path.
+        ``name`` is not a string, or ``path`` is not a path.
     ValueError
-        There is no such blackbox or data set, or it is not a table of learning curves.
+        The blackbox or the data set does not exist, or is not a table of learning curves.
     """
     checks.text("name", name)
     if path is not None:
@@ -86,7 +86,7 @@ def load_from_repository(name: str, dataset: str | None = None, path: str | Path
 
 
 def _download(repository: Any, name: str) -> None:
-    """Downloads a blackbox to Syne Tune's folder. Without a network it does not hang, and the error says what to do."""
+    """Downloads a blackbox to Syne Tune's folder. Fails soon without a network; the error tells what to do."""
     constants = importlib.import_module("huggingface_hub.constants")
     address = urlparse(constants.ENDPOINT)
     offline = bool(constants.HF_HUB_OFFLINE)
@@ -96,7 +96,7 @@ def _download(repository: Any, name: str) -> None:
         socket.create_connection((address.hostname, address.port or 443), timeout=_CONNECT_TIMEOUT_S).close()
         repository.load_blackbox(name)
     except Exception as error:
-        # Each of the libraries used for the download has its own errors.
+        # Each of the libraries used for the download has its own error classes.
         command = f"from syne_tune.blackbox_repository import load_blackbox; load_blackbox({name!r})"
         raise FileNotFoundError(
             f"{name!r} is not in {repository.repository_path} and cannot be downloaded ({error}). On a machine with a "
@@ -123,7 +123,7 @@ def _to_table(name: str, chosen: tuple[str, Any], metadata: Mapping[str, Any]) -
     if elapsed_time_attr not in names:
         raise ValueError(f"{name!r} must have the objective {elapsed_time_attr!r}, but has {', '.join(names)}")
     values = blackbox.objectives_evaluations
-    # 32-bit sums of epoch times may stand still, or fall, in the last digit.
+    # 32-bit sums of epoch times may stay constant, or decrease, in the last digit.
     elapsed_s = np.maximum.accumulate(values[..., names.index(elapsed_time_attr)].astype(np.float64), axis=2)
     metrics = [metric for metric in names if metric != elapsed_time_attr and metric not in _NO_METRICS]
     rows = blackbox.hyperparameters.to_dict(orient="records")

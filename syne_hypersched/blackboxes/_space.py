@@ -15,13 +15,13 @@ MOST_CHOICES = 12
 """An integer column with at most this many different values becomes a choice among them."""
 
 LOG_RATIO = 100.0
-"""A column of positive numbers has a logarithmic scale if its largest value is this many times its smallest."""
+"""A column of positive numbers gets a logarithmic scale if its largest value is so many times its smallest value."""
 
 
 def infer_domain(values: Sequence[Any]) -> Domain:
-    """The domain for a column of a table.
+    """The domain of a column of a table.
 
-    Text, truth values, constant columns, and integers with at most :const:`MOST_CHOICES` different values become a
+    Strings, booleans, constant columns, and integers with at most :const:`MOST_CHOICES` different values become a
     choice among the values that occur. Other integers become ``randint`` and other numbers ``uniform``, from the
     smallest to the largest value. If all are positive and span more than two powers of ten, they become ``lograndint``
     and ``loguniform``.
@@ -29,9 +29,9 @@ def infer_domain(values: Sequence[Any]) -> Domain:
     Raises
     ------
     TypeError
-        ``values`` is no list, or its values cannot be sorted, as lists or text beside numbers.
+        ``values`` is not a list, or its values cannot be sorted, such as lists, or strings together with numbers.
     ValueError
-        It is empty.
+        ``values`` is empty.
     """
     if isinstance(values, (str, bytes, Mapping)) or not checks.is_iterable(values):
         raise TypeError(f"values must be a list of the values of a column, but got {values!r}")
@@ -54,7 +54,7 @@ def infer_domain(values: Sequence[Any]) -> Domain:
 
 
 class UnitCube:
-    """Configurations as points, to find the row of a table that is nearest to a configuration.
+    """Configurations as points, used to find the row of a table that is nearest to a configuration.
 
     A numerical domain spans [0, 1] on its own scale (linear or logarithmic). A choice among numbers is spread evenly
     over [0, 1] by rank. Two different values of any other choice have distance 1.
@@ -65,7 +65,7 @@ class UnitCube:
         self._points = np.array([self._point(row) for row in rows], dtype=np.float64)
 
     def nearest(self, config: Mapping[str, Any]) -> int:
-        """Index of the row nearest to a configuration; the first one in a tie."""
+        """Index of the row nearest to a configuration; in a tie, the first one."""
         difference = self._points - np.array(self._point(config))
         return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
 
@@ -90,5 +90,5 @@ def _coordinates(domain: Domain, value: Any) -> list[float]:
 
 
 def _is_log(domain: Domain) -> bool:
-    # A FiniteRange has no sampler, and the others do not have the attribute.
+    # A FiniteRange has no sampler, and the other domains do not have the attribute.
     return bool(getattr(domain, "log_scale", False)) or "Log" in type(domain.get_sampler()).__name__

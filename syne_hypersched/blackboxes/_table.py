@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Lookup: TypeAlias = Literal["exact", "nearest"]
-"""The row for a configuration that is not in the table: an error (``"exact"``), or the nearest row."""
+"""The result for a configuration that is not in the table: an error (``"exact"``), or the nearest row."""
 
 
 class TableBlackbox:
@@ -33,7 +33,7 @@ class TableBlackbox:
     >>> table.best("loss", do_minimize=True)
     0.5
 
-    It has the members of Syne Tune's ``Blackbox``, so that Syne Tune's own simulator accepts it as well.
+    It has the members of Syne Tune's ``Blackbox``, so Syne Tune's own simulator accepts it as well.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class TableBlackbox:
     metrics
         Values of each metric, in arrays of shape ``(rows, levels)`` or ``(rows, repetitions, levels)``.
     elapsed_s
-        Seconds trained so far on one device, in an array of the same shape. They must not decrease along the levels. A
-        curve ends where the seconds are NaN. Before that, metrics may be NaN, as in reports of a diverged training.
+        Seconds trained so far on one device, as an array of the same shape. They must not decrease along the levels. A
+        curve ends where the seconds become NaN. Before that, metrics may be NaN, as in reports of a diverged training.
     levels
         Resource levels, ascending; by default 1, 2, ...
     configuration_space
@@ -55,18 +55,18 @@ class TableBlackbox:
         Measured speed-up by number of devices of each row, if it is known.
     lookup
         ``"exact"``: only the configurations of the table can be looked up. ``"nearest"``: for any other configuration,
-        the nearest row in the unit cube of the configuration space is used (see ``UnitCube``); the first one in a tie.
+        the nearest row in the unit cube of the configuration space is used (see ``UnitCube``); in a tie, the first one.
     name, description
         Name and description, for titles and messages.
     is_synthetic
-        Whether the curves were invented rather than measured.
+        Whether the curves were invented and not measured.
 
     Raises
     ------
     TypeError
-        An argument is of the wrong type; the message names it.
+        An argument has the wrong type; the message names it.
     ValueError
-        Shapes do not fit, a configuration occurs twice, a time is missing, or times decrease; the message names the
+        Shapes do not match, a configuration occurs twice, a time is missing, or times decrease; the message names the
         row.
     """
 
@@ -144,13 +144,13 @@ class TableBlackbox:
 
     @property
     def num_seeds(self) -> int:
-        """Repetitions of each row; ``seed`` counts them from 0."""
+        """Number of repetitions of each row; ``seed`` counts them from 0."""
         return int(self._elapsed_s.shape[1])
 
-    # Looking up.
+    # Look-up.
 
     def row(self, config: Mapping[str, Any]) -> int:
-        """Index of the row for a configuration; entries that are no hyperparameters are ignored.
+        """Index of the row for a configuration. Entries that are not hyperparameters are ignored.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class TableBlackbox:
         Raises
         ------
         ValueError
-            As in :meth:`row`, or there is no repetition ``seed``, or the repetition has no curve.
+            See :meth:`row`; or there is no repetition ``seed``, or the repetition has no curve.
         """
         key = (self.row(config), seed)
         curve = self._curves.get(key)
@@ -208,7 +208,7 @@ class TableBlackbox:
         if not 0 <= seed < self.num_seeds:
             raise ValueError(f"seed must be from 0 to {self.num_seeds - 1}, the repetitions, but got {seed!r}")
 
-    # References for regret.
+    # Reference values for regret.
 
     def _best_of_rows(self, metric: str, do_minimize: bool, seed: int | None) -> npt.NDArray[np.float64]:
         if metric not in self._metrics:
@@ -231,7 +231,7 @@ class TableBlackbox:
         Raises
         ------
         ValueError
-            There is no such metric or repetition.
+            The metric or the repetition does not exist.
         """
         best = self._best_of_rows(metric, do_minimize, seed)
         return float(best.min() if do_minimize else best.max())
@@ -239,13 +239,13 @@ class TableBlackbox:
     def median_value(self, metric: str, do_minimize: bool) -> float:
         """The median over configurations (and repetitions) of their best value.
 
-        A configuration without a finite value counts as worst, unless that would make the median infinite: then only
-        the others count.
+        A configuration without a finite value counts as the worst. If this would make the median infinite, such
+        configurations are ignored.
 
         Raises
         ------
         ValueError
-            There is no such metric.
+            The metric does not exist.
         """
         best = self._best_of_rows(metric, do_minimize, None)
         median = np.median(best)
@@ -258,11 +258,11 @@ class TableBlackbox:
         last = np.nanmax(self._elapsed_s, axis=2)
         return float(np.median(last) if row is None else np.nanmean(last[row]))
 
-    # The members of Syne Tune's Blackbox.
+    # Members of Syne Tune's Blackbox.
 
     @property
     def objectives_names(self) -> list[str]:
-        """The metrics and, last, the seconds."""
+        """The metrics and, as the last one, the seconds."""
         return [*self._metrics, self.elapsed_time_attr]
 
     @property
@@ -292,19 +292,19 @@ class TableBlackbox:
         configuration
             The configuration.
         fidelity
-            A resource level, or a dictionary with one, or None for all.
+            A resource level, or a dictionary with one; None: all levels.
         seed
-            The repetition, by default the first.
+            The repetition; by default the first one.
 
         Returns
         -------
         array or dict
-            An array of shape ``(levels, objectives)``, or for one level the objectives by name.
+            An array of shape ``(levels, objectives)``; for one level, the objectives by name.
 
         Raises
         ------
         ValueError
-            As in :meth:`row`, or there is no such level or repetition.
+            See :meth:`row`; or the level or the repetition does not exist.
         """
         row, seed = self.row(configuration), 0 if seed is None else seed
         self._check_seed(seed)
@@ -325,7 +325,7 @@ class TableBlackbox:
         Returns
         -------
         two data frames
-            Inputs and objectives of all levels, repetitions and rows, in this order; with ``predict_curves`` whole
+            Inputs and objectives of all levels, repetitions and rows, in this order. With ``predict_curves``: whole
             curves of all repetitions and rows.
         """
         import pandas as pd

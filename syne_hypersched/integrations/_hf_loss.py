@@ -118,7 +118,7 @@ class _Loss:
             model.train()
 
     def _has_own_loss(self) -> bool:
-        """Whether a user's class computes the loss. The trainer's own loss is multiplied by the devices."""
+        """Whether a user's class computes the loss. The trainer itself multiplies its loss by the devices."""
         return not getattr(self._compute, "__module__", "").startswith("transformers.")
 
     def _looks_like_share(self, inputs: Any, loss: Callable[[Any], float]) -> bool:

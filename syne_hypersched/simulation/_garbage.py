@@ -1,4 +1,4 @@
-"""Garbage collections are made rare while something runs, above all full ones, which visit every object."""
+"""Makes garbage collections rare during a simulation, above all full collections, which visit every object."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RARE = 1000
-"""Collections of the middle generation between two full ones; Python's own number is 10."""
+"""Number of collections of the middle generation between two full ones; Python's default is 10."""
 
 YOUNG = 10_000
-"""New objects between two collections of the youngest generation; Python's own number is 700 to 2,000."""
+"""Number of new objects between two collections of the youngest generation; Python's default is 700 to 2,000."""
 
 MOST_SKIPPED = 10
-"""Most simulations in turn after which no full collection is made."""
+"""Maximum number of simulations in a row without a full collection."""
 
 _lock = threading.Lock()
 _num_inside = 0
 _before = gc.get_threshold()
-#: Full collections so far, and simulations since the last one.
+#: Number of full collections so far, and number of simulations since the last one.
 _num_full = _num_skipped = 0
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Makes full collections rare and those of the youngest generation rarer; what is rarer already stays so.
+    """Makes collections of all generations rarer. A setting that is already rarer does not change.
 
     A simulation makes no garbage that only a full collection would find, but many objects that stay. Each time when
-    these had grown by a fourth, everything would be visited: a fourth of the time of a simulation. What a searcher
-    leaves behind is found by the other collections, or by a full one, ten to a hundred times as late. Collections of
-    the youngest generation visit what has just been made, nearly all of which stays: another twentieth of the time.
+    these have grown by a fourth, Python would visit everything: this takes a fourth of the time of a simulation.
+    Garbage of a searcher is found by the other collections, or by a full one that comes ten to a hundred times as late.
+    Collections of the youngest generation visit new objects, nearly all of which stay: this takes another twentieth of
+    the time.
     """
     global _num_inside, _before
     with _lock:
         _num_inside += 1
         if _num_inside == 1:
             _before = gc.get_threshold()
-            # A threshold of 0 has switched collections off.
+            # A threshold of 0 means that collections are off.
             gc.set_threshold(max(_before[0], YOUNG) if _before[0] else 0, _before[1], max(_before[2], RARE))
     try:
         yield
@@ -50,14 +51,15 @@ def rare_collections() -> Iterator[None]:
 
 
 def _take_as_old() -> None:
-    """Has the next full collection come when as much is new as usual, rather than at once.
+    """Delays the next full collection until the usual number of new objects exists.
 
-    It would visit all results, which stay, and everything else: a tenth of the time of a simulation. Not often in turn:
-    what simulations leave behind in cycles is found after a few of them.
+    Otherwise it would come at once and visit all results, which stay, and everything else: this takes a tenth of the
+    time of a simulation. The delay is not repeated too often, so that garbage in cycles is found after a few
+    simulations.
     """
     global _num_full, _num_skipped
     num_full = gc.get_stats()[2]["collections"]
     _num_full, _num_skipped = num_full, _num_skipped + 1 if num_full == _num_full else 1
     if _num_skipped <= MOST_SKIPPED and not gc.get_freeze_count():
-        gc.freeze()  # all generations are one, and their counts are 0
-        gc.unfreeze()  # ... the oldest one
+        gc.freeze()  # now there is one generation, and the counts are 0
+        gc.unfreeze()  # ... and it becomes the oldest generation

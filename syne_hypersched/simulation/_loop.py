@@ -1,4 +1,4 @@
-"""The loop of a tuner, in virtual time."""
+"""The loop of a tuner in virtual time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTINUE, PAUSE = SchedulerDecision.CONTINUE, SchedulerDecision.PAUSE
 
 logger = logging.getLogger(__name__)
 
-#: Trials after which a simulation without a limit may be one that never ends.
+#: With more trials than this, a simulation without a limit may never end.
 _MANY = 5_000
 
 OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
@@ -29,7 +29,7 @@ OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
 
 
 class SimulatedTuner:
-    """The loop of :class:`syne_tune.Tuner`: looks for results, tells the scheduler, starts what it suggests."""
+    """The loop of :class:`syne_tune.Tuner`: reads results, tells the scheduler, and starts the suggested trials."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class SimulatedTuner:
         self._max_num_trials = max_num_trials
         self._max_num_results = max_num_results
         self._on_result = on_result
-        #: Trials that run, and the last result of each trial.
+        #: Running trials, and the last result of each trial.
         self._running: dict[int, None] = {}
         self._last: dict[int, dict[str, Any]] = {}
         self._exhausted = False
@@ -60,11 +60,11 @@ class SimulatedTuner:
 
     @property
     def num_trials(self) -> int:
-        """Trials that were started."""
+        """Number of trials that were started."""
         return len(self._trials)
 
     def run(self) -> None:
-        """Runs until nothing is left to do or a limit is reached."""
+        """Runs until there is nothing left to do, or a limit is reached."""
         fleet, results, running = self._fleet, self.results, self._running
         poll_all, trials, last, on_result = fleet.poll_all, self._trials, self._last, self._on_result
         most, n_workers, goes_on = self._max_num_results, self._n_workers, True
@@ -87,7 +87,7 @@ class SimulatedTuner:
             goes_on = (len(running) >= n_workers or self._start_trials()) and not fleet.closed
 
     def _halt(self, trial: ElasticTrial, status: str, decision: str) -> None:
-        """Pauses or stops a trial; one that has completed is only taken out."""
+        """Pauses or stops a trial. A completed trial is only removed."""
         if decision == PAUSE:
             self._fleet.halt(trial.trial_id, Status.paused)
         elif status != Status.completed:
@@ -96,7 +96,7 @@ class SimulatedTuner:
         self._scheduler.on_trial_remove(trial=trial)
 
     def _end(self, trial_id: int) -> None:
-        """A trial has ended by itself. Ignored if the scheduler has stopped or paused it at its last report."""
+        """Handles a trial that ended by itself. Ignored if the scheduler stopped or paused it at its last report."""
         if trial_id not in self._running:
             return
         trial = self._trials[trial_id]
@@ -107,7 +107,7 @@ class SimulatedTuner:
             self._scheduler.on_trial_complete(trial, self._last.get(trial_id, {}))
 
     def _start_trials(self) -> bool:
-        """Starts what the scheduler suggests, and says whether there is anything left to wait for."""
+        """Starts the suggested trials. Returns whether there is anything left to wait for."""
         while not self._exhausted and len(self._running) < self._n_workers:
             suggestion = self._scheduler.suggest()
             if suggestion is None:
@@ -124,8 +124,8 @@ class SimulatedTuner:
         trial_id = len(self._trials)
         if trial_id == _MANY and self._is_unlimited:
             logger.warning(
-                "%d trials have been simulated, without deadline_s, max_num_trials or max_num_results. It goes on "
-                "until the searcher has no further configuration, which in a space with numbers may be never",
+                "%d trials have been simulated, without deadline_s, max_num_trials or max_num_results. The simulation "
+                "goes on until the searcher has no further configuration. With numbers in the space, it may never end",
                 _MANY,
             )
         self._fleet.start(trial_id, config, self._num_devices_per_trial, "start", checkpoint_of)

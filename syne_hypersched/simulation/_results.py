@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 Decided = tuple[int, dict[str, Any], str, dict[str, Any], str]
-"""A report: trial, configuration, status, the report itself, and what the scheduler has decided at it. A plain tuple,
-since a named one takes five times as long to make, and a simulation makes one for each result."""
+"""A report: trial, configuration, status, the report itself, and the scheduler's decision. It is a plain tuple, because
+a named tuple takes five times as long to make, and a simulation makes one for each result."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ class Simulation:
     Attributes
     ----------
     num_devices
-        Devices that there were.
+        Number of devices.
     num_trials
-        Trials that were started.
+        Number of trials that were started.
     end_s
         Virtual seconds until the last device was free again.
     device_seconds_held
-        Seconds for which devices were held by trials, summed over devices.
+        Seconds for which trials held devices, summed over devices.
     device_seconds_training
-        Seconds of these that went into epochs that were reported. Launches, drains and lost work are the rest.
+        The part of these seconds that was spent on reported epochs. The rest is launches, drains and lost work.
     metadata
-        What Syne Tune stores with the results: the scheduler and its arguments.
+        The metadata that Syne Tune stores with the results: the scheduler and its arguments.
     events_path
-        The file with the events, if they were to be written.
+        The file with the events, if they were written.
     """
 
     num_devices: int
@@ -74,17 +74,17 @@ class Simulation:
 
     @property
     def num_results(self) -> int:
-        """Reports that the scheduler has received."""
+        """Number of reports that the scheduler has received."""
         return len(self._results)
 
     @property
     def utilisation(self) -> float:
-        """Share of the devices' time until the end that went into epochs that were reported; 0 if there was none."""
+        """Share of the devices' time until the end that was spent on reported epochs; 0 if there was none."""
         return self.device_seconds_training / (self.num_devices * self.end_s) if self.end_s else 0.0
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """All reports in the order of time, with the columns that the tuner stores.
+        """All reports in order of time, with the columns that the tuner stores.
 
         Columns: the entries of the report, ``st_decision``, ``st_status``, ``trial_id`` and ``config_...``. Virtual
         seconds are in ``st_tuner_time``.
@@ -101,19 +101,19 @@ class Simulation:
         )
 
     def best(self, metric: str, do_minimize: bool = True) -> float:
-        """The best finite value that was reported; NaN if none was.
+        """The best finite value that was reported; NaN if there was none.
 
         Parameters
         ----------
         metric
-            Entry of the reports.
+            Name in the reports.
         do_minimize
-            Whether the least value is the best.
+            Whether the smallest value is the best.
 
         Raises
         ------
         ValueError
-            There are reports, and none has such an entry.
+            There are reports, but none has this entry.
         """
         _, best = self.trajectory(metric, do_minimize)
         return float(best[-1]) if len(best) else float("nan")
@@ -126,20 +126,20 @@ class Simulation:
         Parameters
         ----------
         metric
-            Entry of the reports. What is no finite number, or is missing in a report, counts as no value, as for the
+            Name in the reports. A missing value, or one that is not a finite number, counts as no value, as for the
             schedulers.
         do_minimize
-            Whether the least value is the best.
+            Whether the smallest value is the best.
 
         Returns
         -------
         tuple of ndarray, each of shape (num_results,)
-            Virtual seconds of each report, ascending, and the best value up to then.
+            Virtual seconds of each report (ascending), and the best value up to that time.
 
         Raises
         ------
         ValueError
-            There are reports, and none has such an entry.
+            There are reports, but none has this entry.
         """
         reports = [report for _, _, _, report, _ in self._results]
         if reports and not any(metric in report for report in reports):
@@ -151,19 +151,19 @@ class Simulation:
         return times_s, (np.fmin if do_minimize else np.fmax).accumulate(values)
 
     def save(self, path: Path | str) -> None:
-        """Stores metadata, results and, if they were written, events, as Syne Tune's ``load_experiment`` reads them.
+        """Stores metadata, results and (if written) events, so that Syne Tune's ``load_experiment`` can read them.
 
         The same simulation gives the same bytes.
 
         Parameters
         ----------
         path
-            Folder of the experiment; created if need be.
+            Folder of the experiment. It is created if necessary.
         """
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         dump_json_with_numpy(self.metadata, path / ST_METADATA_FILENAME)
-        # What pandas would write carries the time of writing.
+        # pandas would store the time of writing in the file.
         name = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
         with zipfile.ZipFile(path / ST_RESULTS_DATAFRAME_FILENAME, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(zipfile.ZipInfo(name), csv_of(self.results), zipfile.ZIP_DEFLATED)

@@ -1,4 +1,4 @@
-"""Runs a scheduler in virtual time, without a tuner: fast enough for studies of many runs."""
+"""Runs a scheduler in virtual time, without a tuner. It is fast enough for studies with many runs."""
 
 from __future__ import annotations
 
@@ -57,50 +57,51 @@ def simulate(
         print(simulate(scheduler, blackbox, num_devices=8, deadline_s=600).best("val_loss"))
 
     Makes the same decisions as the stock :class:`syne_tune.Tuner` with
-    :class:`~syne_hypersched.ElasticSimulatorBackend`, in a small part of the time. It ends at the deadline, when one
-    more trial than ``max_num_trials`` would start, at ``max_num_results``, or when the scheduler has no more to run.
+    :class:`~syne_hypersched.ElasticSimulatorBackend`, in a small fraction of the time. It ends at the deadline, when
+    more trials than ``max_num_trials`` would start, at ``max_num_results``, or when the scheduler has nothing to run.
 
     Parameters
     ----------
     scheduler
-        Any scheduler of this package's or Syne Tune's, which must not have been used before.
+        Any scheduler of this package or of Syne Tune. It must not have been used before.
     blackbox
-        Learning curves of configurations: a table of :mod:`syne_hypersched.blackboxes`, or any blackbox of Syne Tune's
-        repository or of one's own. Entries of a configuration that it does not know are ignored.
+        Learning curves of configurations: a table of :mod:`syne_hypersched.blackboxes`, any blackbox of Syne Tune's
+        repository, or your own blackbox. Entries of a configuration that the blackbox does not know are ignored.
     num_devices
-        Devices to share out.
+        Number of devices.
     n_workers
-        Trials that run at the same time, by default as many as devices allow.
+        Number of trials that run at the same time; by default as many as the devices allow.
     deadline_s
-        Virtual seconds after which nothing is reported. Drains are over by then.
+        Virtual seconds after which nothing is reported. Drains have ended by then.
     max_num_trials
-        Trials that may be started.
+        Maximum number of trials to start.
     max_num_results
-        Reports that the scheduler gets.
+        Maximum number of reports that the scheduler gets.
     elapsed_time_attr
-        The blackbox's objective for the seconds trained so far on one device; not needed where the blackbox knows it.
-        In reports it is the seconds trained so far on the devices that the trial had.
+        The blackbox's objective for the seconds trained so far on one device. Not needed if the blackbox knows it. In
+        reports, it is the seconds trained so far on the devices that the trial had.
     scaling
         Speed-up of a trial by number of devices: a name of
-        :const:`~syne_hypersched.allocation.scaling.PUBLISHED_SCALING`, ``"linear"``, ``"none"`` (more devices are no
+        :const:`~syne_hypersched.allocation.scaling.PUBLISHED_SCALING`, ``"linear"``, ``"none"`` (more devices are not
         faster), ``"measured"`` (that of each configuration in the blackbox), a table that contains 1, or a callable.
     launch_cost
-        Seconds that launches and drains take; by default nothing.
+        Seconds that launches and drains take; by default 0.
     failures
-        How often trials fail; by default they do not.
+        How often trials fail; by default never.
     num_devices_per_trial
-        Devices with which trials start and resume.
+        Number of devices with which trials start and resume.
     max_resource_attr
-        Entry of a configuration that bounds its resource level, as some of Syne Tune's schedulers set it.
+        Entry of a configuration that limits its resource level, as some of Syne Tune's schedulers set it.
     seed
-        Which repetition in the blackbox, where it has several.
+        Index of the repetition in the blackbox, if it has several.
     devices_over_time
-        Pairs of a time (s) and a number of devices, as in ``[(600, 2), (1200, 8)]``: the number available from then on.
-        Trials on devices that go are drained and continue on others, or wait. By default all devices are always there.
+        Pairs of a time (s) and the number of devices that are available from then on, as in
+        ``[(600, 2), (1200, 8)]``. Trials on devices that leave are drained, and continue on other devices or wait.
+        Default: all devices are always available.
     events_path
-        Where to write the events, as ``events.jsonl``; a file that exists is replaced. By default nowhere.
+        File to write the events to, as ``events.jsonl``. An existing file is replaced. Default: no file.
     on_result
-        Called after each decision with the trial, the report (with what the scheduler has added) and the decision.
+        Called after each decision with the trial, the report (with the scheduler's additions) and the decision.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def simulate(
     if n_workers is None:
         n_workers = num_devices // num_devices_per_trial
     positive_integer("n_workers", n_workers)
-    # NumPy's integers are no values of JSON, in which events are written.
+    # NumPy integers cannot be written as JSON, which is used for events.
     num_devices, n_workers, num_devices_per_trial = int(num_devices), int(n_workers), int(num_devices_per_trial)
     if deadline_s is not None:
         fleet.set_deadline(deadline_s, min(launch_cost.drain_s, deadline_s / 20))

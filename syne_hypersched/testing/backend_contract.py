@@ -1,4 +1,4 @@
-"""What every elastic backend must do, on real or simulated devices, as a suite of tests."""
+"""A suite of tests that every elastic backend must pass, on real or simulated devices."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ parser.add_argument("--st_checkpoint_dir", type=Path)
 args = parser.parse_args()
 world_size = int(os.environ.get("WORLD_SIZE", 1))
 processes = Path(__file__).with_name("processes")
-if processes.exists():  # a test counts those that live at the same time; each takes its time to leave
+if processes.exists():  # a test counts the live processes; each of them takes some time to exit
     def leave(*_):
         time.sleep(0.3)
         mark.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ report = Reporter()
 for epoch in range(done + 1, args.epochs + 1):
     time.sleep({epoch_s} / world_size)
     if os.environ.get("RANK", "0") == "0":
-        # Reported first: an epoch whose report is out is trained again at worst, and none is ever missing.
+        # Report first. Then an epoch may be trained again after its report, but none is ever missing.
         report(epoch=epoch, loss=args.x + 1 / epoch)
         args.st_checkpoint_dir.mkdir(parents=True, exist_ok=True)
         aside = checkpoint.with_suffix(".new")
@@ -73,17 +73,17 @@ class BackendContract:
             def make_backend(self, folder):
                 return MyBackend(self.write_script(folder), num_devices=self.num_devices)
 
-    Trials have the configuration ``{"x": float, "epochs": int}``, train one epoch in :attr:`epoch_s` seconds on one
-    device, and report ``epoch`` and ``loss = x + 1 / epoch`` after each.
+    Trials have the configuration ``{"x": float, "epochs": int}`` and train one epoch in :attr:`epoch_s` seconds on one
+    device. After each epoch, they report ``epoch`` and ``loss = x + 1 / epoch``.
 
     Attributes
     ----------
     num_devices
-        Devices of the backend, at least 4.
+        Number of devices of the backend, at least 4.
     epoch_s
         Seconds of an epoch on one device.
     patience_s
-        How long anything may take before a test fails.
+        How long any step may take before a test fails (s).
     """
 
     num_devices: ClassVar[int] = 4
@@ -110,7 +110,7 @@ class BackendContract:
 
     @pytest.fixture
     def backend(self, tmp_path: Path) -> Iterator[TrialBackend]:
-        """A backend as the tuner uses it; after the test its events are checked."""
+        """A backend as the tuner uses it. After the test, its events are checked."""
         backend = self.make_backend(tmp_path)
         backend.set_path(results_root=str(tmp_path / "run"))
         yield backend
@@ -155,7 +155,7 @@ class BackendContract:
         return reports[trial_id]
 
     def test_a_trial_reports_every_epoch_and_completes(self, backend: TrialBackend) -> None:
-        """The last report comes before or with the completion."""
+        """The last report comes before the completion, or with it."""
         trial = self.start(backend, epochs=3)
         reports = self.until_completed(backend, trial.trial_id)
         assert [report["epoch"] for report in reports] == [1, 2, 3]
@@ -173,7 +173,7 @@ class BackendContract:
         assert (trial.trial_id, trial.config, trial.num_devices) == (0, {"x": 1.0, "epochs": 1000}, 1)
 
     def test_a_reason_that_is_recorded_is_an_event(self, backend: TrialBackend) -> None:
-        """With the decision, the reason, and the numbers that decided."""
+        """The event has the decision, the reason, and the numbers behind it."""
         trial = self.start(backend)
         if not isinstance(trial, RecordingTrial):
             pytest.skip("this backend keeps no record of decisions")
@@ -185,7 +185,7 @@ class BackendContract:
         assert event.details["numbers"] == {"rank": 3, "time_left_s": 2.5}
 
     def test_a_resize_goes_unnoticed_but_for_the_devices(self, backend: TrialBackend) -> None:
-        """Growing and shrinking lose no epoch, repeat none, and counters go on."""
+        """Growing and shrinking lose no epoch and repeat none, and counters continue."""
         trial = self.start(backend)
         reports = []
         for size in (2, 4, 1):
@@ -195,7 +195,7 @@ class BackendContract:
             assert self.statuses[0][1] == Status.in_progress
             reports += self.poll_until(backend, [0], partial(_reported_on, size))[0]
             assert self.statuses[0][1] == Status.in_progress
-        # On a busy machine it may have trained any number of epochs meanwhile.
+        # On a busy machine, the trial may have trained any number of epochs meanwhile.
         reports += self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 3)[0]
         assert [report["epoch"] for report in reports] == list(range(1, len(reports) + 1))
         assert [report[ST_WORKER_ITER] for report in reports] == list(range(len(reports)))
@@ -205,12 +205,12 @@ class BackendContract:
         assert [report[ST_NUM_DEVICES] for report in reports if report[ST_LAUNCH] == 3][:1] == [1]
 
     def test_a_request_that_replaces_another_costs_no_extra_launch(self, backend: TrialBackend) -> None:
-        """Several requests at once are one relaunch, and a request for the present number of devices is none."""
+        """Several requests at once cause one relaunch, and a request for the present number of devices causes none."""
         trial = self.start(backend)
         self.poll_until(backend, [0], lambda reports: reports[0])
         for size in (2, 3, 4, 2):
             trial.resize(size)
-        # The reports of the launch that is drained may still come in.
+        # Reports of the drained launch may still arrive.
         reports = self.poll_until(backend, [0], lambda reports: any(r[ST_LAUNCH] == 1 for r in reports[0]))[0]
         assert reports[-1][ST_NUM_DEVICES] == 2
         trial.resize(2)
@@ -218,7 +218,7 @@ class BackendContract:
         assert {report[ST_LAUNCH] for report in reports} == {1}
 
     def test_a_trial_trains_on_until_devices_are_free(self, backend: TrialBackend) -> None:
-        """It grows when the others have given theirs back."""
+        """The trial grows when the others have given their devices back."""
         trials = [self.start(backend) for _ in range(self.num_devices)]
         ids = [trial.trial_id for trial in trials]
         self.poll_until(backend, ids, lambda reports: all(reports[i] for i in ids))
@@ -230,13 +230,13 @@ class BackendContract:
 
     @pytest.mark.parametrize("size", [0, -1, "one more", 1.5, "2", None, True])
     def test_a_request_that_makes_no_sense_is_an_error(self, backend: TrialBackend, size: Any) -> None:
-        """TypeError or ValueError, at once, naming the parameter."""
+        """TypeError or ValueError is raised at once, and names the parameter."""
         trial = self.start(backend)
         with pytest.raises((TypeError, ValueError), match="num_devices must be"):
             trial.resize(self.num_devices + 1 if size == "one more" else size)
 
     def test_a_paused_trial_goes_on_where_it_was(self, backend: TrialBackend) -> None:
-        """No epoch is lost or repeated; reports after the decision to pause are delivered after the resume."""
+        """No epoch is lost or repeated. Reports after the decision to pause are delivered after the resume."""
         self.start(backend)
         before: list[dict[str, Any]] = []
         batch: list[dict[str, Any]] = []
@@ -244,7 +244,7 @@ class BackendContract:
             self.pass_epochs(backend, 4)
             batch = [report for _, report in backend.fetch_status_results(trial_ids=[0])[1]]
             before += batch
-        # The tuner pauses the trial at the last report but one, and does not look at the last.
+        # The tuner pauses the trial at the second-to-last report, and does not read the last one.
         backend.pause_trial(trial_id=0, result=before[-2])
         assert backend.fetch_status_results(trial_ids=[0])[0][0][1] == Status.paused
         self.start(backend)
@@ -256,7 +256,7 @@ class BackendContract:
         assert epochs == list(range(1, len(epochs) + 1))
 
     def test_a_paused_trial_may_be_resumed_at_once_with_another_config(self, backend: TrialBackend) -> None:
-        """While its processes are still draining."""
+        """Even while its processes are still draining."""
         self.start(backend)
         before = self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 2)[0]
         backend.pause_trial(trial_id=0, result=before[-1])
@@ -264,19 +264,19 @@ class BackendContract:
         trial = backend.resume_trial(trial_id=0, new_config={"x": 1.0, "epochs": done + 5})
         assert trial.config["epochs"] == done + 5
         reports = before + self.until_completed(backend, 0)
-        # Before it has left, the first launch may have got beyond the end of the second one.
+        # Before it exits, the first launch may have passed the last epoch of the second one.
         first = [report["epoch"] for report in reports if report[ST_LAUNCH] == 0]
         assert [report["epoch"] for report in reports] == list(range(1, max(done + 5, *first) + 1))
 
     def test_only_a_paused_trial_can_be_resumed(self, backend: TrialBackend) -> None:
-        """ValueError that says what the trial is instead."""
+        """ValueError is raised, and tells the state of the trial."""
         self.start(backend)
         for trial_id in (0, 7):
             with pytest.raises(ValueError, match=f"paused trial, but trial {trial_id}"):
                 backend.resume_trial(trial_id=trial_id)
 
     def test_devices_of_a_stopped_trial_are_given_on(self, backend: TrialBackend) -> None:
-        """A start while devices are draining is accepted, and launched when they are free."""
+        """A start while devices are draining is accepted. The launch comes when they are free."""
         for _ in range(self.num_devices):
             self.start(backend)
         self.poll_until(backend, [0], lambda reports: reports[0])
@@ -287,7 +287,7 @@ class BackendContract:
     def test_devices_are_given_on_when_the_last_process_on_them_is_gone(
         self, backend: TrialBackend, tmp_path: Path
     ) -> None:
-        """Not when it gets SIGTERM. Where scripts run, they count how many live at the same time."""
+        """The signal SIGTERM alone does not free a device. Scripts, where they run, count the live processes."""
         processes = tmp_path / "processes"
         processes.mkdir()
         for _ in range(self.num_devices):
@@ -305,7 +305,7 @@ class BackendContract:
             assert most <= self.num_devices, f"{most} processes live on {self.num_devices} devices"
 
     def test_more_trials_than_devices_is_an_error(self, backend: TrialBackend) -> None:
-        """ValueError that names n_workers, and nothing is started."""
+        """ValueError is raised and names n_workers. Nothing is started."""
         for _ in range(self.num_devices):
             self.start(backend)
         with pytest.raises(ValueError, match=f"n_workers must be at most {self.num_devices}"):
@@ -313,7 +313,7 @@ class BackendContract:
         assert backend.new_trial_id() == self.num_devices
 
     def test_busy_counts_devices_held_or_promised(self, backend: TrialBackend) -> None:
-        """There is one entry for each, so that nothing is started on them."""
+        """There is one entry for each device, so that nothing is started on them."""
         assert backend.busy_trial_ids() == []
         trial = self.start(backend)
         self.start(backend)
@@ -325,12 +325,12 @@ class BackendContract:
         assert {trial_id for trial_id, _ in backend.busy_trial_ids()} == {0}
 
     def test_checkpoints_go_when_their_trial_has_ended_and_not_before(self, backend: TrialBackend) -> None:
-        """A running trial goes on from them, even if their removal was requested."""
+        """A running trial continues from its checkpoints, even if their removal was requested."""
         for _ in range(2):
             self.start(backend)
         reports = self.poll_until(backend, [0, 1], lambda reports: all(len(reports[i]) >= 2 for i in (0, 1)))
         folders = [backend.checkpoint_trial_path(trial_id) for trial_id in (0, 1)]
-        has_files = folders[0].exists()  # a simulation has none, and nodes may have theirs elsewhere while a trial runs
+        has_files = folders[0].exists()  # not in a simulation, and perhaps not if nodes keep files of running trials
         backend.stop_trial(trial_id=0)
         for trial_id in (0, 1):
             backend.delete_checkpoint(trial_id=trial_id)
@@ -344,7 +344,7 @@ class BackendContract:
         assert epochs == list(range(1, len(epochs) + 1))
 
     def test_the_backend_survives_dill(self, backend: TrialBackend) -> None:
-        """The tuner stores it while trials run; the copy knows them, and has no processes."""
+        """The tuner stores the backend while trials run. The copy knows the trials, and has no processes."""
         self.start(backend)
         self.start(backend)
         reports = self.poll_until(backend, [0, 1], lambda reports: reports[0] and reports[1])
@@ -352,7 +352,7 @@ class BackendContract:
         copy = dill.loads(dill.dumps(backend))
         assert copy.trial_ids == [0, 1]
         assert copy.busy_trial_ids() == []
-        # The original goes on as if nothing had happened.
+        # The original continues normally.
         self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 2)
 
 

@@ -1,4 +1,4 @@
-"""A disk in memory that can crash between any two operations and then forgets what was not synced."""
+"""A disk in memory that can crash between any two operations, and then loses all data that were not synced."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from syne_hypersched._disk import Disk
 
 
 class Crash(Exception):
-    """The simulated machine or process has ended."""
+    """The simulated machine or process has crashed."""
 
 
 @dataclass
 class _File:
     content: bytearray = field(default_factory=bytearray)
-    #: Bytes at the beginning that have been synced; a file is only ever appended to.
+    #: Number of bytes at the beginning that have been synced. Files are only ever appended to.
     num_synced: int = 0
 
 
 @dataclass
 class _Folder:
     entries: dict[str, _File | _Folder] = field(default_factory=dict)
-    #: The entries when the folder was last synced, and the changes since: a name and its entry, or None.
+    #: The entries at the last sync of the folder, and the changes since then: a name and its entry, or None.
     durable: dict[str, _File | _Folder] = field(default_factory=dict)
     changes: list[list[tuple[str, _File | _Folder | None]]] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ def _apply(entries: dict[str, Any], changes: Any) -> None:
 
 
 class CrashingDisk(Disk):
-    """Files in memory that behave as the worst journaling file system may.
+    """Files in memory that behave like those of the worst journaling file system.
 
     .. code-block:: python
 
@@ -53,24 +53,24 @@ class CrashingDisk(Disk):
         disk.crash(of_the_machine=True)
         assert is_whole(disk)
 
-    After a crash of the machine a file has lost an end of any length of what was written since it was synced, or has
-    zeros there, and of the changes to a folder since it was synced only the first few, perhaps none, have taken place.
-    After the end of the process alone everything is as it was at that moment.
+    After a crash of the machine, a file has lost a part of any length at its end that was written after the last sync,
+    or has zeros there. Of the changes to a folder after its last sync, only the first few (or none) have happened.
+    After the end of the process alone, everything is unchanged.
 
     Parameters
     ----------
     generator
-        Chooses what a crash loses.
+        Random generator that decides what a crash loses.
     """
 
     def __init__(self, generator: random.Random) -> None:
         self._root = _Folder()
         self._generator = generator
-        #: Operations until the crash; None: there will be none.
+        #: Number of operations until the crash; None: there will be no crash.
         self.crash_after: int | None = None
 
     def crash(self, of_the_machine: bool) -> None:
-        """Drops what a crash loses, of the machine or of the process alone; the disk goes on working."""
+        """Loses data as in a crash, of the machine or only of the process. The disk can be used again."""
         self.crash_after = None
         if of_the_machine:
             self._lose(self._root)
@@ -128,7 +128,7 @@ class CrashingDisk(Disk):
         folder.durable, folder.changes = dict(folder.entries), []
 
     def rename(self, source: str, target: str) -> None:
-        """See :class:`Disk`; within one folder."""
+        """See :class:`Disk`. Only within one folder."""
         self._operation()
         folder, old = self._parent(source)
         other, new = self._parent(target)
@@ -137,7 +137,7 @@ class CrashingDisk(Disk):
         folder.change((old, None), (new, folder.entries[old]))
 
     def remove(self, path: str) -> None:
-        """See :class:`Disk`; a folder is emptied file by file, and a crash may come between."""
+        """See :class:`Disk`. A folder is emptied file by file, and a crash may come in between."""
         folder, name = self._parent(path)
         node = folder.entries.get(name)
         if isinstance(node, _Folder):
@@ -147,7 +147,7 @@ class CrashingDisk(Disk):
         folder.change((name, None))
 
     def write(self, file: _File, data: bytes) -> None:
-        """Appends to a file, in pieces between which a crash may come."""
+        """Appends to a file in pieces. A crash may come between the pieces."""
         for start in range(0, len(data), 512):
             self._operation()
             file.content += data[start : start + 512]

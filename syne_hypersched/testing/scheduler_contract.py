@@ -1,4 +1,4 @@
-"""What every Syne Tune scheduler must do, whatever it decides, as a suite of tests."""
+"""A suite of tests that every Syne Tune scheduler must pass, whatever it decides."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ Step = tuple[Any, ...]
 
 
 class TuningLoop:
-    """Calls a scheduler as Syne Tune's tuner does, in virtual time, on trials with made-up learning curves.
+    """Calls a scheduler as Syne Tune's tuner does, in virtual time, on trials with invented learning curves.
 
-    Trials report once a second. The metric depends on the configuration and the epoch alone. A paused trial keeps its
-    epoch; a trial that is stopped, fails or completes does not come back. An assertion fails where a tuner would break,
-    and where a trial is resumed or running after the scheduler has given up its checkpoint.
+    Trials report once a second. The metric depends only on the configuration and the epoch. A paused trial keeps its
+    epoch. A trial that is stopped, fails or completes does not come back. An assertion fails if a tuner would break, or
+    if a trial is resumed or running after the scheduler has released its checkpoint.
 
     Parameters
     ----------
     metric, time_attr
-        Entries of a report.
+        Names of the metric and the resource level in a report.
     num_workers
-        Trials that run at the same time.
+        Number of trials that run at the same time.
     max_t
-        Epochs after which a trial completes.
+        Number of epochs after which a trial completes.
     sign
-        -1 reports the negated metric.
+        With -1, the negated metric is reported.
     fail_every
-        Every trial whose id is one less than a multiple of this fails after two epochs; 0 for none.
+        Every trial whose id is one less than a multiple of this fails after two epochs; 0: none.
     diverge_every
-        Every trial whose id is two less than a multiple of this reports NaN after two epochs; 0 for none.
+        Every trial whose id is two less than a multiple of this reports NaN after two epochs; 0: none.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TuningLoop:
         self.paused: list[int] = []
         self.epochs: dict[int, int] = {}
         self.last_result: dict[int, dict[str, Any]] = {}
-        #: Trials whose checkpoints the scheduler has given up, in this order.
+        #: Trials whose checkpoints the scheduler has released, in this order.
         self.over: list[int] = []
         self.exhausted = False
         self.time_s = 0
@@ -110,7 +110,7 @@ class TuningLoop:
         if not suggestion.spawn_new_trial_id:
             trial_id = suggestion.checkpoint_trial_id
             assert trial_id in self.paused, "only a paused trial can be resumed"
-            assert trial_id not in self.over, f"the checkpoint of trial {trial_id}, now resumed, was given up before"
+            assert trial_id not in self.over, f"the checkpoint of trial {trial_id}, now resumed, was released before"
             self.paused.remove(trial_id)
             self.running.append(trial_id)
             if suggestion.config is not None:
@@ -126,7 +126,7 @@ class TuningLoop:
     def _epoch(self, scheduler: TrialScheduler, trial_id: int) -> Iterator[Step]:
         trial = self.trials[trial_id]
         if self.epochs.get(trial_id, 0) == self.max_t:
-            # It was paused at its last report, and now that it is resumed its script has nothing left to do.
+            # The trial was paused at its last report. It is resumed now, and its script has nothing left to do.
             yield self._complete(scheduler, trial_id)
             return
         epoch = self.epochs[trial_id] = self.epochs.get(trial_id, 0) + 1
@@ -154,7 +154,7 @@ class TuningLoop:
 
     def _result(self, trial: Trial, epoch: int) -> dict[str, Any]:
         config = trial.config
-        # Curves of different floor and speed, which cross.
+        # Curves with different floors and speeds, so that they cross.
         floor = abs(config["x"] - 0.3) + 0.1 * (config["n"] % 3) + (0.2 if config["kind"] == "b" else 0.0)
         speed = 0.5 + math.log10(config["rate"]) / -10
         loss = floor + (1 + config["x"]) * math.exp(-speed * epoch)
@@ -184,11 +184,11 @@ class SchedulerContract:
     config_space
         Configuration space of the scheduler: three kinds of numbers, categories and a constant.
     metric, time_attr, max_t
-        Entries of a report, and the epochs after which the scripts end.
+        Names of the metric and the resource level in a report, and the number of epochs of the scripts.
     num_workers
-        Trials that run at the same time.
+        Number of trials that run at the same time.
     seconds
-        For how many seconds of virtual time a test runs; every running trial trains one epoch a second.
+        Virtual seconds for which a test runs. Every running trial trains one epoch in each second.
     """
 
     config_space: ClassVar[dict[str, Any]] = {
@@ -212,7 +212,7 @@ class SchedulerContract:
         do_minimize
             Whether the metric is to be minimised.
         random_seed
-            Seed of everything random in it.
+            Seed of all its random choices.
         """
         raise NotImplementedError(f"{type(self).__name__} must define make_scheduler()")
 
@@ -221,7 +221,7 @@ class SchedulerContract:
         return TuningLoop(self.metric, self.time_attr, self.num_workers, self.max_t, **changes)
 
     def test_suggestions_are_complete_and_in_the_space(self) -> None:
-        """Every hyperparameter and every constant is there, with a value of its domain."""
+        """Every hyperparameter and every constant is present, with a value of its domain."""
         trace = self.make_loop().run(self.make_scheduler(), self.seconds)
         configs = [step[2] for step in trace if step[0] == "start"]
         assert configs
@@ -234,7 +234,7 @@ class SchedulerContract:
                     assert config[name] == domain
 
     def test_suggestions_belong_to_the_caller(self) -> None:
-        """Changing a suggested configuration changes nothing in the scheduler."""
+        """If the caller changes a suggested configuration, nothing changes in the scheduler."""
         untouched = self.make_loop().run(self.make_scheduler(), 10)
 
         class Careless(TuningLoop):
@@ -249,14 +249,14 @@ class SchedulerContract:
         assert careless.run(self.make_scheduler(), 10) == untouched
 
     def test_trials_that_fail_do_not_stop_the_others(self) -> None:
-        """A failed trial is never resumed (the loop checks that), and the tuning goes on."""
+        """A failed trial is never resumed (the loop checks this), and the tuning goes on."""
         trace = self.make_loop(fail_every=3).run(self.make_scheduler(), self.seconds)
         failed = [step[1] for step in trace if step[0] == "fail"]
         after_failure = trace[[step[0] for step in trace].index("fail") + 1 :] if failed else trace
         assert any(step[0] == "report" for step in after_failure)
 
     def test_a_trial_that_fails_before_it_has_reported_is_accepted(self) -> None:
-        """A script that crashes at once."""
+        """For example, a script that crashes at once."""
         scheduler, loop = self.make_scheduler(), self.make_loop()
         suggestion = scheduler.suggest()
         assert suggestion is not None
@@ -269,7 +269,7 @@ class SchedulerContract:
         assert any(step[0] == "report" for step in trace)
 
     def test_every_trial_that_completes_is_accepted(self) -> None:
-        """Scripts that end before ``max_t``, and ones that report once: others take their place."""
+        """Scripts may end before ``max_t``, or report only once: other trials take their place."""
         for max_t in (1, self.max_t // 2):
             loop = TuningLoop(self.metric, self.time_attr, self.num_workers, max_t)
             trace = loop.run(self.make_scheduler(), 2 * max_t)
@@ -278,7 +278,7 @@ class SchedulerContract:
             assert len([step for step in trace if step[0] == "start"]) > self.num_workers
 
     def test_a_paused_trial_may_be_removed_and_resumed(self) -> None:
-        """The tuner removes a trial when it is paused; a resume goes on where it was."""
+        """The tuner removes a trial when it is paused. A resume continues from there."""
         loop = self.make_loop()
         trace = loop.run(self.make_scheduler(), self.seconds)
         resumed = {step[1] for step in trace if step[0] == "resume"}
@@ -299,16 +299,16 @@ class SchedulerContract:
 
     @pytest.mark.parametrize("random_seed", [0, 1, 2])
     def test_checkpoints_are_given_up_when_a_trial_is_over(self, random_seed: int) -> None:
-        """And never before: the loop checks that no such trial is resumed or running."""
+        """And not earlier: the loop checks that no such trial is resumed or running."""
         scheduler, loop = self.make_scheduler(random_seed=random_seed), self.make_loop(fail_every=5, diverge_every=4)
         if not isinstance(scheduler, RemovingScheduler):
-            pytest.skip("this scheduler does not say whose checkpoints it needs no longer")
+            pytest.skip("this scheduler does not tell which checkpoints it no longer needs")
         trace = loop.run(scheduler, self.seconds)
         ended = {step[1] for step in trace if step[0] in ("fail", "complete")}
         ended |= {step[1] for step in trace if step[0] == "report" and step[3] == SchedulerDecision.STOP}
         assert ended
         assert ended <= set(loop.over) <= ended | set(loop.paused)
-        # What was paused last is not resumed any more once there is nothing left to suggest.
+        # Once there is nothing left to suggest, the trials paused last are not resumed any more.
         assert not loop.exhausted or set(loop.paused) <= set(loop.over)
         assert list(scheduler.trials_checkpoints_can_be_removed()) == loop.over
         assert list(scheduler.trials_checkpoints_can_be_removed(len(loop.over))) == []

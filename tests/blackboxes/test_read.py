@@ -54,7 +54,7 @@ def test_columns_may_be_named_either_way(tmp_path):
     by_metric, by_configuration = read_table(path, metrics=["accuracy"]), read_table(path, configuration=["lr", "kind"])
     assert by_metric.configurations == by_configuration.configurations
     with pytest.raises(
-        ValueError, match=r"configuration or metrics must say what the columns .* which has lr, kind, accuracy"
+        ValueError, match=r"configuration or metrics must name columns .* which has the columns lr, kind, accuracy"
     ):
         read_table(path)
 

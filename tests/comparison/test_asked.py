@@ -52,7 +52,7 @@ def test_a_domain_in_terms_of_another_package():
     assert of(randint(1, 8)) == ("integer", 1, 8, False)
     assert of(ordinal([1, 2, 4])) == of(finrange(0.0, 1.0, 3)) == ("integer", 0, 2, False)
     assert of(choice(["a", "b"])) == ["a", "b"]
-    with pytest.raises(TypeError, match="config_space must have domains that Other knows, but 'x' is"):
+    with pytest.raises(TypeError, match="config_space must have domains that Other supports, but 'x' is"):
         of(Domain())
 
 

@@ -15,7 +15,7 @@ from syne_hypersched._direction import doubt_of_direction, is_more_better, is_ne
 )  # fmt: skip
 def test_more_is_better(metric):
     assert is_more_better(metric) is True
-    assert "is minimised, although more of it" in doubt_of_direction(metric, do_minimize=True)
+    assert "is minimised, although a higher value" in doubt_of_direction(metric, do_minimize=True)
     assert doubt_of_direction(metric, do_minimize=False) == ""
 
 
@@ -28,7 +28,7 @@ def test_more_is_better(metric):
 )  # fmt: skip
 def test_less_is_better(metric):
     assert is_more_better(metric) is False
-    assert "is maximised, although less of it" in doubt_of_direction(metric, do_minimize=False)
+    assert "is maximised, although a lower value" in doubt_of_direction(metric, do_minimize=False)
     assert doubt_of_direction(metric, do_minimize=True) == ""
 
 

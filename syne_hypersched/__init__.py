@@ -1,6 +1,6 @@
 """Deadline-aware and progressive-resource schedulers for Syne Tune, on trials that change their devices while they run.
 
-Every public name is imported when it is first used, so that ``import syne_hypersched`` takes almost no time and imports
+Every public name is imported when it is first used. So ``import syne_hypersched`` takes almost no time and imports
 neither Syne Tune nor PyTorch.
 """
 

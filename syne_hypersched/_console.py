@@ -1,4 +1,4 @@
-"""Runs a command so that it ends without a traceback when it is interrupted or its output is no longer read."""
+"""Runs a command so that it ends without a traceback if it is interrupted or if nobody reads its output any more."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, TextIO
 from syne_hypersched._terminal_text import shown, shown_lines
 
 EXIT_INTERRUPTED = 130
-"""Exit code of a command that was ended by Ctrl-C, as in a shell."""
+"""Exit code of a command that Ctrl-C has ended, as in a shell."""
 
-#: Errors of a stream on a full disk.
+#: Errors of a stream if the disk is full.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: A message about a parameter begins so.
+#: The beginning of a message about a parameter.
 _PARAMETER = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)*) must ")
 
 
@@ -36,16 +36,16 @@ def _lead_nowhere(*fds: int) -> None:
 
 
 def cannot(deed: str, run: object, error: BaseException, /, **options: str) -> str:
-    """The message that something cannot be done with a run.
+    """The message if something cannot be done with a run.
 
     Parameters
     ----------
     deed
-        What is to be done, such as ``"report on"``.
+        What cannot be done, such as ``"report on"``.
     run
-        The name or the folder of the run, as it was given.
+        The name or the folder of the run, as the user gave it.
     error, **options
-        As in :func:`error_text`.
+        See :func:`error_text`.
 
     Example
     -------
@@ -56,15 +56,15 @@ def cannot(deed: str, run: object, error: BaseException, /, **options: str) -> s
 
 
 def error_text(error: BaseException, **options: str) -> str:
-    """The message of an exception, in the words of the command line.
+    """The message of an exception, with options of the command line in place of parameters.
 
     Parameters
     ----------
     error
-        The exception. A message that begins with the name of a parameter gets that of its option; an error of the
-        system gets its file and what is wrong with it, without a number.
+        The exception. If its message begins with the name of a parameter, that name is replaced by the option. For an
+        error of the operating system, the text is the file and the reason, without the error number.
     **options
-        Names of the options of parameters that are not called ``--`` and the name with dashes.
+        Options of parameters, if the option is not ``--`` and the name with dashes.
 
     Example
     -------
@@ -86,7 +86,7 @@ def error_text(error: BaseException, **options: str) -> str:
 
 
 class _Output:
-    """The standard output, until its reader has closed it."""
+    """The standard output. Its text is discarded once the reader has closed it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -122,11 +122,11 @@ def outliving_the_reader() -> Iterator[None]:
 def run_command(main: Callable[[], int]) -> int:
     """Runs a command line's ``main`` and returns its exit code.
 
-    It is no error if the output is no longer read, as in ``report NAME | head``. If it cannot be written, as on a full
-    disk, the exit code is 2. After Ctrl-C, only the message of the exception is printed, without a traceback. What the
-    encoding of the output lacks is written as an escape.
+    It is no error if the output is no longer read, as in ``report NAME | head``. If the output cannot be written, for
+    example on a full disk, the exit code is 2. After Ctrl-C, only the message of the exception is printed, without a
+    traceback. Characters that the encoding of the output lacks are written as escapes.
     """
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream of another kind, or a closed one
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # another kind of stream, or a closed one
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
@@ -134,7 +134,7 @@ def run_command(main: Callable[[], int]) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Python would raise again when it flushes these streams at its end.
+        # Python would raise again when it flushes these streams at its exit.
         _lead_nowhere(1, 2)
         return 0
     except OSError as error:

@@ -1,10 +1,10 @@
-"""Whether the name of a metric says that it is optimised in the wrong direction."""
+"""Checks whether the name of a metric contradicts the direction in which it is optimised."""
 
 from __future__ import annotations
 
 import re
 
-#: Words of which more is better, and of which less is.
+#: Words for metrics of which higher values are better, and of which lower values are better.
 _MORE = frozenset((
     "accuracy", "acc", "auc", "auroc", "auprc", "roc", "f1", "fscore", "r2", "reward", "rewards", "return", "score",
     "precision", "recall", "iou", "miou", "dice", "bleu", "rouge", "psnr", "ssim", "map", "likelihood",
@@ -13,9 +13,9 @@ _LESS = frozenset((
     "loss", "losses", "error", "err", "rmse", "mse", "mae", "mape", "rmsle", "logloss", "crossentropy", "perplexity",
     "ppl", "nll", "regret", "brier", "fid", "wer", "cer", "crps",
 ))  # fmt: skip
-#: Words that turn the meaning round, as in ``neg_mean_squared_error``.
+#: Words that reverse the meaning, as in ``neg_mean_squared_error``.
 _NOT = frozenset(("neg", "negative", "negated", "minus"))
-#: A name with one of these, or with words of both kinds, suggests no direction.
+#: If a name has one of these words, or words of both kinds, it suggests no direction.
 _UNCLEAR = frozenset((
     "gain", "improvement", "reduction", "decrease", "drop", "delta", "diff", "difference", "gap", "ratio", "weight",
     "scale",
@@ -26,7 +26,7 @@ _told: set[tuple[str, bool]] = set()
 
 
 def is_more_better(metric: str) -> bool | None:
-    """Whether a metric's name suggests that larger values are better; None if it suggests nothing.
+    """Whether a metric's name suggests that higher values are better; None if it suggests nothing.
 
     Example
     -------
@@ -34,7 +34,7 @@ def is_more_better(metric: str) -> bool | None:
     [True, False, True, True, None, None]
     """
     words = [word.lower() for word in _WORD.findall(metric)]
-    bare = [word if word in _MORE else word.rstrip("0123456789") for word in words]  # acc5 is an acc, but f1 is no f
+    bare = [word if word in _MORE else word.rstrip("0123456789") for word in words]  # acc5 is acc, but f1 is not f
     more, less = any(word in _MORE for word in bare), any(word in _LESS for word in bare)
     if more == less or any(word in _UNCLEAR for word in bare):
         return None
@@ -44,7 +44,7 @@ def is_more_better(metric: str) -> bool | None:
 
 
 def doubt_of_direction(metric: str, do_minimize: bool) -> str:
-    """The first part of a warning if a metric's name suggests the opposite direction; else empty.
+    """The first part of a warning if a metric's name suggests the opposite direction; otherwise empty.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def doubt_of_direction(metric: str, do_minimize: bool) -> str:
 
 
 def is_news(metric: str, do_minimize: bool) -> bool:
-    """Whether this process asks for the first time, so that a warning is given once."""
+    """Whether this process asks about this metric for the first time. So a warning is given only once."""
     is_new = (metric, do_minimize) not in _told
     _told.add((metric, do_minimize))
     return is_new

@@ -1,4 +1,4 @@
-"""Operations on files behind one object, so that tests can simulate a crash between any two of them."""
+"""File operations in one class, so that tests can simulate a crash between any two of them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from typing import BinaryIO
 class Disk:
     """Files of this machine.
 
-    Paths are strings. After a crash of the machine, only synced data are certain to exist: the content of files after
+    Paths are strings. After a crash of the machine, only synced data certainly exist: the content of files after
     :meth:`sync_file`, and the names in folders after :meth:`sync_folder`.
     """
 
     def list_folder(self, path: str) -> list[str]:
-        """Names in a folder, in no particular order; none if there is no such folder."""
+        """Names in a folder, in no particular order; none if the folder does not exist."""
         try:
             return os.listdir(path)
         except FileNotFoundError:
             return []
 
     def list_files(self, path: str) -> list[str]:
-        """Files below a folder, as paths relative to it with ``/`` between their parts, sorted."""
+        """Files below a folder, as sorted relative paths with ``/`` between their parts."""
         found = []
         for folder, _, names in os.walk(path):
             found += [os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/") for name in names]
         return sorted(found)
 
     def create_folder(self, path: str, durably: bool = False) -> None:
-        """Makes a folder and those above it, unless they exist.
+        """Makes a folder and its parents, unless they exist.
 
-        With ``durably``, all of them survive a crash of the machine, also those that exist already: the process that
+        With ``durably``, all of them survive a crash of the machine, even those that already exist: the process that
         created them may have been killed before they were durable.
         """
         os.makedirs(path, exist_ok=True)
         if durably:
             for above in Path(path).resolve().parents:
-                with contextlib.suppress(PermissionError):  # this user cannot have created it either
+                with contextlib.suppress(PermissionError):  # then this user has not created it
                     self.sync_folder(str(above))
 
     def create(self, path: str) -> BinaryIO:
-        """Opens a new file to write to."""
+        """Opens a new file for writing."""
         return open(path, "xb")
 
     def open(self, path: str) -> BinaryIO:
-        """Opens a file to read."""
+        """Opens a file for reading."""
         return open(path, "rb")
 
     def sync_file(self, path: str) -> None:

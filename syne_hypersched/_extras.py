@@ -13,19 +13,19 @@ def needs_extra(what: str, extra: str) -> Iterator[None]:
     Parameters
     ----------
     what
-        The feature that needs them.
+        The feature that needs the libraries.
     extra
-        The extra of this package that installs them.
+        The extra of this package that installs the libraries.
 
     Raises
     ------
     ModuleNotFoundError
-        A library is not installed; the message says how to install it.
+        A library is not installed; the message tells how to install it.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None:  # it is installed, and fails for another reason
+        if error.name is None:  # the library is installed, but fails for another reason
             raise
         message = f'{what} needs {error.name}, which is not installed: pip install "syne-hypersched[{extra}]"'
         raise ModuleNotFoundError(message, name=error.name, path=error.path) from None

@@ -1,19 +1,20 @@
-"""A lock on a file that is released when the process that holds it ends, for any reason.
+"""A lock on a file, which is released when the process that holds it ends for any reason.
 
-Locks are ``flock`` locks of the kernel, for these reasons:
+It is a ``flock`` lock of the kernel, for these reasons:
 
-- *A killed holder.* The kernel releases the lock when the last descriptor of the file is closed, also after SIGKILL. If
-  the existence of a file were the lock (``filelock.SoftFileLock``, ``os.link``), it would stay, and nobody could say
-  whether its holder lives: a process id says nothing on another machine.
-- *A fork.* A child inherits the descriptor, and would keep the lock when its parent is killed. So descriptors close on
-  exec, and a child of ``os.fork`` first closes its copies (:func:`os.register_at_fork`); the lock of the parent
-  stays. Locks of ``fcntl`` are not inherited, but a process loses them whenever it closes any descriptor of the file,
+- *A killed holder.* The kernel releases the lock when the last descriptor of the file is closed, even after SIGKILL. If
+  the existence of a file were the lock (``filelock.SoftFileLock``, ``os.link``), the file would remain, and it would be
+  unknown whether the holder is alive: a process id has no meaning on another machine.
+- *A fork.* A child inherits the descriptor, and would keep the lock after its parent is killed. So descriptors are
+  closed on exec, and a child of ``os.fork`` first closes its copies (:func:`os.register_at_fork`); the parent keeps its
+  lock. Locks of ``fcntl`` are not inherited, but a process loses them whenever it closes any descriptor of the file,
   for example after reading it.
 - *NFS.* Since 2.6.12, Linux implements ``flock`` on NFS by locks of the server. So processes on several machines
-  exclude each other, and the server releases the locks of a machine that has died. The file must be open for writing
-  for this, which it is. With the mount options ``nolock`` or ``local_lock=flock``, locks work within one machine only.
-- *A library.* ``filelock.FileLock`` uses ``flock`` as well. It has no shared locks, does not write the holder into the
-  file, and forks keep its locks. So it would add a dependency and no safety.
+  exclude each other, and the server releases the locks of a machine that has died. This requires that the file is open
+  for writing, which it is. With the mount options ``nolock`` or ``local_lock=flock``, locks work only within one
+  machine.
+- *No library.* ``filelock.FileLock`` uses ``flock`` as well. It has no shared locks, does not write the holder into the
+  file, and forks keep its locks. So it would add a dependency but no safety.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class FileLock:
 
     @property
     def is_open(self) -> bool:
-        """Whether the file is open. It is not after :meth:`close`, and not in a forked child."""
+        """Whether the file is open. It is closed after :meth:`close`, and in a forked child."""
         return self._fd is not None
 
     @property
@@ -71,24 +72,24 @@ class FileLock:
         Raises
         ------
         ValueError
-            It is closed.
+            The file is closed.
         """
         if self._fd is None:
             raise ValueError(f"the lock {self._path} must be open, but is closed")
         return self._fd
 
     def acquire(self, shared: bool = False) -> bool:
-        """Takes the lock unless another process has it; does not wait. Returns whether it was taken.
+        """Tries to take the lock, without waiting. Returns False if another process holds it.
 
         Parameters
         ----------
         shared
-            Whether other processes with ``shared=True`` may hold it at the same time.
+            Whether other processes with ``shared=True`` may hold the lock at the same time.
 
         Raises
         ------
         OSError
-            The file system has no locks.
+            The file system does not support locks.
         """
         try:
             fcntl.flock(self.fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -99,8 +100,8 @@ class FileLock:
                 raise
             raise OSError(
                 error.errno,
-                f"{error.strerror}: {self._path} must be on a file system with locks. On NFS the lock service of the "
-                "server must run, and the mount must not say 'nolock'",
+                f"{error.strerror}: {self._path} must be on a file system with locks. On NFS, the lock service of the "
+                "server must run, and the mount must not have the option 'nolock'",
             ) from error
         return True
 
@@ -114,7 +115,7 @@ class FileLock:
         return os.pwrite(self.fd, text.encode(errors="replace"), 0)
 
     def close(self) -> None:
-        """Releases the lock, if it is held, and closes the file. A second call does nothing."""
+        """Releases the lock if it is held, and closes the file. A second call does nothing."""
         fd, self._fd = self._fd, None
         if fd is not None:
             with contextlib.suppress(OSError):

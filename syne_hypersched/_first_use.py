@@ -1,11 +1,11 @@
-"""A scheduler is for one tuning: it counts on its earlier trials, and its clock goes on."""
+"""Checks that a scheduler is used for one tuning only: it relies on its earlier trials, and its clock does not stop."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-_AGAIN = "make the scheduler, the backend and the stop criterion anew for each tuning"
+_AGAIN = "make a new scheduler, backend and stop criterion for each tuning"
 
 
 def check_is_unused(scheduler: Any) -> None:
@@ -14,7 +14,7 @@ def check_is_unused(scheduler: Any) -> None:
     Raises
     ------
     ValueError
-        It has.
+        The scheduler already has trials.
     """
     if getattr(scheduler, "has_trials", False):
         raise ValueError(
@@ -32,18 +32,18 @@ def check_has_begun_here(tuner: Any) -> None:
         The scheduler has been used with another backend.
     """
     if not getattr(tuner.trial_backend, "trial_ids", None) and getattr(tuner.scheduler, "has_trials", False):
-        # The tuner does so right after this. If it is refused, its callbacks would fail on the missing folder.
+        # The tuner does this just after this call. If it is rejected, its callbacks would fail on the missing folder.
         Path(tuner.tuner_path).mkdir(parents=True, exist_ok=True)
         check_is_unused(tuner.scheduler)
 
 
 def check_is_of(folder: Any, used_in: Any, num_trials: int) -> None:
-    """Checks that a backend that has trials is not given to another tuner.
+    """Checks that a backend with trials is not used by another tuner.
 
     Raises
     ------
     ValueError
-        It is.
+        The backend is used by another tuner.
     """
     if num_trials and folder != used_in:
         raise ValueError(

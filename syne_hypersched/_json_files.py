@@ -1,4 +1,4 @@
-"""JSON files, which another program may have left half written, and configurations of any values."""
+"""Reads JSON files, which another program may have left incomplete, and writes configurations with any values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None if there is no such file, or if it cannot be read or holds no object."""
+    """The object in a file; None if the file does not exist, cannot be read or contains no object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -18,10 +18,10 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Writes a configuration as a script may read it.
+    """Writes a configuration in a form that a script can read.
 
-    NumPy's numbers and arrays become numbers and lists. What JSON does not know becomes the text that the script would
-    be given as an argument, so that a path is the same in both.
+    NumPy numbers and arrays become numbers and lists. A value that JSON does not support becomes the text that the
+    script would get as an argument. So a path is the same in both.
 
     Parameters
     ----------
@@ -35,6 +35,6 @@ def write_config(path: Path, config: Mapping[str, Any]) -> None:
 
 
 def plain_value(value: object) -> object:
-    """What is written for a value that JSON does not know."""
-    as_list = getattr(value, "tolist", None)  # of NumPy, which is not imported for this
+    """The JSON value that is written for a value that JSON does not support."""
+    as_list = getattr(value, "tolist", None)  # NumPy values have it; this avoids importing NumPy
     return str(value) if as_list is None else as_list()

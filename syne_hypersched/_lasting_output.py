@@ -1,4 +1,4 @@
-"""A tuning survives the loss of its standard output: a closed pipe or terminal, or a log on a full disk."""
+"""Lets a tuning survive the loss of its standard output: a closed pipe or terminal, or a log on a full disk."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from syne_hypersched._console import drop_output
 
 logger = logging.getLogger(__name__)
 
-#: Nothing can be written any more: the reader or the terminal is gone. On a full disk there may be room again.
+#: Errors after which nothing can be written any more: reader or terminal are gone. A full disk may have room again.
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
 #: After this message, the tuner prints its last table by itself.
 _END = "print_tuning_complete"
 
 
 def outlive_output(tuner: Any) -> None:
-    """Has a tuner that begins go on where its messages cannot be printed.
+    """Makes a tuner that begins continue if its messages cannot be printed.
 
-    Syne Tune's own way ends the tuning then, and does not get to stopping the trials.
+    Syne Tune itself would end the tuning, without stopping the trials.
     """
     messages = getattr(tuner, "output_logger", None)
     if not hasattr(messages, "__dict__"):
@@ -34,23 +34,23 @@ def outlive_output(tuner: Any) -> None:
 
 
 class _LostOutput:
-    """Says once that messages cannot be printed."""
+    """Warns once that messages cannot be printed."""
 
     def __init__(self) -> None:
         self._has_warned = False
 
     def fails(self, error: OSError) -> None:
-        """A message could not be printed."""
+        """Handles a message that could not be printed."""
         if error.errno in _GONE:
-            drop_output()  # else the next line that anybody prints ends the tuning
+            drop_output()  # otherwise the next printed line would end the tuning
         if not self._has_warned:
             self._has_warned = True
             logger.warning("The tuner's messages cannot be printed (%s); the tuning goes on.", error.strerror or error)
 
     def check(self) -> None:
-        """Ensures that the next output can be printed."""
+        """Makes sure that the next output can be printed."""
         try:
-            with contextlib.suppress(AttributeError, ValueError):  # an object that only writes, or a closed one
+            with contextlib.suppress(AttributeError, ValueError):  # an object that can only write, or a closed one
                 sys.stdout.flush()
         except OSError as error:
             self.fails(error)
@@ -58,17 +58,17 @@ class _LostOutput:
 
 
 class _Message:
-    """A method of the tuner's logger. It can be stored with the tuner."""
+    """A method of the tuner's logger, which can be stored with the tuner."""
 
     def __init__(self, messages: Any, name: str, output: _LostOutput) -> None:
         self._messages, self._name, self._output = messages, name, output
-        #: A function that the logger had instead of the method of its class.
+        #: A function that replaced the method of the logger's class before.
         self._own = vars(messages).get(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         method = self._own
         if method is None:
-            # Not by the instance, which has this object under the name.
+            # Not through the instance, which has this object under that name.
             kind = type(self._messages)
             method = inspect.getattr_static(kind, self._name).__get__(self._messages, kind)
         try:

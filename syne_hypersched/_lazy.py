@@ -1,4 +1,4 @@
-"""Imports public names when they are first used, so that importing a package takes almost no time."""
+"""Imports public names when they are first used. So importing a package takes almost no time."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 
 def lazy_names(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Makes ``__getattr__`` and ``__dir__`` of a package (PEP 562).
+    """Creates ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
     Parameters
     ----------
     package
-        Name of the package, its ``__name__``.
+        Name of the package (its ``__name__``).
     module_of
         The module of each public name.
 
     Returns
     -------
     tuple of two functions
-        ``__getattr__``, which imports a name's module and keeps the name in the package, and ``__dir__``.
+        ``__getattr__``, which imports the module of a name and keeps the name in the package, and ``__dir__``.
     """
 
     def get(name: str) -> Any:

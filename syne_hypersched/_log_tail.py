@@ -1,4 +1,4 @@
-"""Reads the reports that were appended to a log since the last call, in bounded memory."""
+"""Reads the reports that were appended to a log since the last call, with bounded memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from syne_hypersched._report_lines import TAG, RawReport, reports_of
 
 logger = logging.getLogger(__name__)
 
-#: Bytes that are read at once. A longer report counts as torn.
+#: Number of bytes that are read at once. A longer report counts as torn.
 CHUNK_BYTES = 2 << 20
-#: Bytes that one call of :meth:`LogTail.reports` reads at most, and number of waiting reports at which reading stops.
+#: Maximum number of bytes for one call of :meth:`LogTail.reports`; number of waiting reports at which reading stops.
 _BYTES_AT_ONCE = CHUNK_BYTES
 _MAX_WAITING = 10_000
-#: Bytes that are searched at once: a log may have 100,000 reports, and the wanted one may be the first.
+#: Number of bytes that are searched at once: a log may have 100,000 reports, and the first may be the wanted one.
 _PART_BYTES = 1 << 16
 
 
@@ -26,12 +26,12 @@ class LogTail:
     """Reads the reports that were appended to a log since the last call.
 
     A call reads only the new bytes, and does not split lines without a report. All methods are thread-safe. A pickled
-    copy goes on at the same position.
+    copy continues at the same position.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        #: Bytes of the log that need not be read again.
+        #: Number of bytes of the log that need not be read again.
         self._offset = offset
         #: Size of the log when it was last read. The bytes after the offset may be the beginning of a report.
         self._size = -1
@@ -42,28 +42,28 @@ class LogTail:
 
     @property
     def position(self) -> int:
-        """Bytes of the log that need not be read again."""
+        """Number of bytes of the log that need not be read again."""
         return self._offset
 
     @property
     def is_behind(self) -> bool:
-        """Whether the last call left bytes unread, which may contain reports."""
+        """Whether the last call left bytes unread that may contain reports."""
         return self._is_behind
 
     @property
     def is_idle(self) -> bool:
-        """Whether :meth:`look` has just been called, and has found nothing for :meth:`reports` to take."""
+        """Whether :meth:`look` was just called and found nothing for :meth:`reports` to return."""
         return self._has_looked and not self._found and not self._is_behind
 
     def look(self, to_the_end: bool = False) -> None:
-        """Reads the log for a later :meth:`reports`. This may take long: hold no lock meanwhile.
+        """Reads the log for a later :meth:`reports`. It may take long: hold no lock during the call.
 
-        Does nothing if the log has not been opened yet, unless it is read to the end.
+        Does nothing if the log was not opened before, unless it is read to the end.
 
         Parameters
         ----------
         to_the_end
-            The writer has ended: an unfinished report is torn.
+            Whether the writer has ended, so that an unfinished report is torn.
         """
         with self._lock:
             if self._fd is not None or to_the_end:
@@ -73,14 +73,14 @@ class LogTail:
     def reports(self, to_the_end: bool = False, at_most: int = _BYTES_AT_ONCE) -> list[RawReport]:
         """The reports that were completed since the last call, in order.
 
-        Reads nothing if :meth:`look` has just been called, else a part; the next call goes on.
+        Reads nothing if :meth:`look` was just called. Otherwise reads a part, and the next call continues.
 
         Parameters
         ----------
         to_the_end
-            The writer has ended: the whole log is read, and an unfinished report is torn.
+            Whether the writer has ended: then the whole log is read, and an unfinished report is torn.
         at_most
-            Bytes that are read, two megabytes by default, unless it is read to its end.
+            Maximum number of bytes to read (default: two megabytes), unless the log is read to the end.
         """
         with self._lock:
             if to_the_end or not self._has_looked:
@@ -90,7 +90,7 @@ class LogTail:
             return found
 
     def reports_up_to(self, size: int, to_the_end: bool = False) -> list[RawReport]:
-        """As :meth:`reports`, but reads on up to this size of the log, or to its end."""
+        """The same as :meth:`reports`, but reads up to this size of the log, or to its end."""
         found: list[RawReport] = []
         while True:
             position = self.position
@@ -99,21 +99,21 @@ class LogTail:
                 return found
 
     def number_of(self, is_wanted: Callable[[dict[str, Any]], bool]) -> int | None:
-        """How many reports a log whose writer has ended has up to the first one that is wanted; None if it has none.
+        """Number of reports up to the first wanted one, in a log whose writer has ended; None if there is none.
 
-        Reads from where the last call has stopped, and no further than to that report. Then the log is closed.
+        Reads from the end of the last call up to that report. Then the log is closed.
 
         Parameters
         ----------
         is_wanted
-            Whether a report with these values is.
+            Returns whether a report with these values is the wanted one.
         """
         number, is_last = 0, False
         try:
             while not is_last:
                 position = self.position
                 found = self.reports(at_most=_PART_BYTES)
-                if is_last := self.position == position:  # the rest may be torn, or one long report
+                if is_last := self.position == position:  # the rest may be torn, or be one long report
                     found = self.reports(to_the_end=True)
                 for report in found:
                     number += 1
@@ -124,7 +124,7 @@ class LogTail:
             self.close()
 
     def close(self) -> None:
-        """Closes the file; a later call opens it again."""
+        """Closes the file. A later call opens it again."""
         with self._lock:
             self._close()
 
@@ -134,7 +134,7 @@ class LogTail:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return
-        # Bytes written meanwhile are left for the next call: a writer may be as fast as this reader.
+        # Bytes written meanwhile are left for the next call, since a writer may be as fast as this reader.
         size = os.fstat(self._fd).st_size
         if size < self._offset and not self._is_cut:
             self._is_cut = True
@@ -157,20 +157,20 @@ class LogTail:
             self._close()
 
     def _scan(self, chunk: bytes, ends: bool, is_full: bool) -> int:
-        """Finds the reports in a chunk; returns how many bytes of it need not be read again."""
+        """Finds the reports in a chunk. Returns how many of its bytes need not be read again."""
         position = 0
         while (tag := chunk.find(TAG, position)) >= 0:
             end = chunk.find(b"\n", tag)
             line = chunk[tag:] if end < 0 else chunk[tag:end]
             found = reports_of(line, self._offset + tag, is_whole=end >= 0 or ends)
             self._found += found.reports
-            if found.torn is not None and not (ends and end < 0):  # cut off by an end: no fault
+            if found.torn is not None and not (ends and end < 0):  # a report cut off by the end is no fault
                 self._warn(found.torn)
             position = tag + found.used
             if found.waits:
                 if position > 0 or not is_full:
                     return position
-                # The line is longer than a chunk: a log without line ends must not be kept in memory.
+                # The line is longer than a chunk. A log without newlines must not be kept in memory.
                 self._warn(line[:200])
                 position = len(TAG)
         if ends:

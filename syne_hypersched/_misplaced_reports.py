@@ -8,20 +8,20 @@ from pathlib import Path
 from syne_hypersched._report_lines import TAG
 from syne_hypersched.filenames import RANK_LOG, STDERR_FILENAME, STDOUT_FILENAME
 
-#: Bytes of a log that are looked at.
+#: Maximum number of bytes of a log to search.
 _NUM_BYTES = 1 << 20
 
 
 def hint_of_misplaced_reports(trial_path: Path) -> str:
-    """Says that a trial which has not reported has printed reports elsewhere; empty if it has not.
+    """A hint that a trial without reports has printed reports elsewhere; empty if it has not.
 
-    Reports count on the standard output of rank 0 alone. A script may have replaced ``sys.stdout``, a logger may print
+    Reports count only on the standard output of rank 0. A script may have replaced ``sys.stdout``, a logger may print
     to standard error, or another rank may have reported.
 
     Parameters
     ----------
     trial_path
-        Folder of the trial's logs. Only the beginning of each is read.
+        Folder of the trial's logs. Only the beginning of each log is read.
     """
     try:
         names = sorted(name for name in os.listdir(trial_path) if RANK_LOG.fullmatch(name))
@@ -29,8 +29,8 @@ def hint_of_misplaced_reports(trial_path: Path) -> str:
         return ""
     if STDERR_FILENAME in names and _has_report(trial_path / STDERR_FILENAME):
         return (
-            f" There are reports in {trial_path / STDERR_FILENAME}: print them to standard output, which is what is "
-            "read (see whether the script or a library replaces sys.stdout)."
+            f" There are reports in {trial_path / STDERR_FILENAME}, but only standard output is read. Print them to "
+            "standard output (check whether the script or a library replaces sys.stdout)."
         )
     others = [name for name in names if name not in (STDERR_FILENAME, STDOUT_FILENAME)]
     found = next((name for name in others if _has_report(trial_path / name)), None)

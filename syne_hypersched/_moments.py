@@ -1,10 +1,10 @@
 """Seconds between two moments, measured by clocks that cannot be set.
 
-The wall clock can be set at any time: by NTP, by hand, by a virtual machine that wakes up. So within one process the
-monotonic clock is used. Its readings are valid only until the machine is rebooted, and exclude the time for which the
-machine was asleep. Between processes, a :class:`Moment` therefore has three entries: the time since the machine was
+The wall clock can be set at any time: by NTP, by hand, by a virtual machine that wakes up. So within one process, the
+monotonic clock is used. Its readings are valid only until the machine is rebooted, and do not include the time when the
+machine was asleep. So between processes, a :class:`Moment` is used, with three entries: the time since the machine was
 booted, including sleep; an identifier of this boot; and the wall clock. The wall clock is used only if the machine was
-rebooted or is another one, and a negative difference counts as 0.
+rebooted or is a different one. A negative difference counts as 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment that other processes can compare with theirs."""
+    """A moment that can be compared with moments of other processes."""
 
     timestamp: float
     """Seconds since the epoch, by the wall clock."""
@@ -30,7 +30,7 @@ class Moment:
     """Seconds since the machine was booted; None if there is no such clock."""
 
     boot_id: str | None = None
-    """Identifier of that boot of that machine."""
+    """Identifier of this boot of the machine."""
 
     @classmethod
     def now(cls) -> Moment:
@@ -39,7 +39,7 @@ class Moment:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Moment:
-        """The moment with these :attr:`entries`. Moments of older versions have the wall clock alone.
+        """The moment with these :attr:`entries`. Moments of older versions have only the wall clock.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class Moment:
 
     @property
     def entries(self) -> dict[str, Any]:
-        """The moment as values of JSON."""
+        """The moment as JSON values."""
         return {"timestamp": self.timestamp, "boot_s": self.boot_s, "boot_id": self.boot_id}
 
     def seconds_until(self, later: Moment) -> float:
@@ -67,9 +67,9 @@ class Moment:
 
 
 class Stopwatch:
-    """Seconds since it was started, by the monotonic clock. A pickled copy in another process goes on counting.
+    """Seconds since a start, by the monotonic clock. A pickled copy continues counting in another process.
 
-    The time between storing and loading counts in the copy.
+    The time between storing and loading counts, too.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Stopwatch:
         return self._started is not None
 
     def start(self, elapsed_s: float = 0.0) -> None:
-        """Starts it, as if ``elapsed_s`` seconds had passed already."""
+        """Starts the stopwatch, as if ``elapsed_s`` seconds had already passed."""
         self._started = time.monotonic() - elapsed_s
 
     def elapsed_s(self) -> float:
@@ -107,12 +107,12 @@ def loaded_reading(state: Mapping[str, Any]) -> float | None:
     """The stored reading, converted to the monotonic clock of this process."""
     if not state:
         return None
-    stored = Moment.of({"timestamp": state.get("stored_at"), **state})  # the name in an older version
+    stored = Moment.of({"timestamp": state.get("stored_at"), **state})  # an older version used this name
     return float(time.monotonic() - state["elapsed_s"] - stored.seconds_ago())
 
 
 def seconds_since_boot() -> float | None:
-    """Seconds since the machine was booted, including sleep; None if the system does not count them."""
+    """Seconds since the machine was booted, including sleep; None if the system does not provide them."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return None if clock is None else time.clock_gettime(clock)
 

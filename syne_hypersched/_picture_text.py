@@ -1,4 +1,4 @@
-"""Names and values in pictures of matplotlib, with any characters."""
+"""Texts with any characters in matplotlib pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from syne_hypersched._terminal_text import plain
 
 
 def picture_text(text: object) -> str:
-    r"""A text as a part of a line of a picture; a dollar is a dollar and begins no formula.
+    r"""A text as a part of a line in a picture. A dollar sign stays a dollar sign and does not begin a formula.
 
     Example
     -------
@@ -22,7 +22,7 @@ def picture_text(text: object) -> str:
 
 @contextlib.contextmanager
 def without_missing_glyphs() -> Iterator[None]:
-    """A character that the font lacks is an empty box, and no warning."""
+    """Draws an empty box for a character that the font lacks, without a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from ", category=UserWarning)
         yield

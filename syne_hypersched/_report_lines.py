@@ -9,33 +9,33 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-#: The tag before every report. Syne Tune's own constants are not imported, since that takes a third of a second in each
-#: process that watches a trial. A test compares the values.
+#: The tag before every report. Syne Tune's own constants are not imported, since the import takes a third of a second
+#: in each process that watches a trial. A test compares the values.
 TAG = b"[tune-metric]: "
 _TAG = TAG.decode()
-#: Entries that Syne Tune's reporter adds to a report, numbers; what is none is left out, as if it were not there. Other
-#: names with this prefix are reserved for the tuner.
+#: Prefix of the numeric entries that Syne Tune's reporter adds to a report. An entry with an invalid value is ignored.
+#: Other names with this prefix are reserved for the tuner.
 _RESERVED = "st_"
 OF_REPORTER = frozenset({"st_worker_cost", "st_worker_iter", "st_worker_time", "st_worker_timestamp"})
-#: An entry that is the tuner's own in every result, and how an entry of that name is kept which a script reports.
+#: Name of an entry that the tuner sets in every result, and the prefix for a script's entry of that name.
 TRIAL_ID, REPORTED = "trial_id", "reported_"
-#: Integers with at most this many digits are within the range of a float.
+#: Integers with at most this many digits are in the range of a float.
 _MAX_DIGITS = 300
-#: Text before a tag is cut off when it has this many characters, since an error of the JSON parser counts its lines.
+#: Longer text before a tag is cut off to this length, since an error of the JSON parser counts its lines.
 _MAX_BEFORE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class RawReport:
-    """A report as the script has printed it."""
+    """A report as the script printed it."""
 
     values: dict[str, Any]
-    """Its entries, without those that are reserved for the tuner (``st_tuner_time``...).
+    """The entries of the report, without those that are reserved for the tuner (``st_tuner_time``...).
 
-    An entry ``trial_id`` is ``reported_trial_id``."""
+    An entry ``trial_id`` is stored as ``reported_trial_id``."""
 
     end: int
-    """Bytes of the log up to the end of the report. The report exists once the log has this many bytes."""
+    """Number of bytes of the log up to the end of the report. The report exists once the log has this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +46,36 @@ class LineReports:
     """The whole reports, in order."""
 
     torn: bytes | None
-    """The beginning of the first report that is not whole, if there is one."""
+    """The beginning of the first incomplete report, if there is one."""
 
     used: int
-    """Bytes of the line that need not be read again."""
+    """Number of bytes of the line that need not be read again."""
 
     waits: bool = False
-    """Whether a report begins after these bytes that may still be incomplete."""
+    """Whether a report begins after these bytes that may not be complete yet."""
 
 
 def reports_of(line: bytes, begin: int = 0, is_whole: bool = True) -> LineReports:
     """The reports in a line, in order, and whether the line has an incomplete one.
 
-    An integer too large for a float becomes infinite, and half a surrogate pair becomes a question mark, so that every
+    An integer too large for a float becomes infinite, and half of a surrogate pair becomes a question mark. So every
     report can be used in computations and written to files.
 
     Parameters
     ----------
     line
-        The line, or the part of it that has been written so far. If the text before the first tag is long, cut it off.
+        The line, or the part of it that was written so far. If the text before the first tag is long, cut it off.
     begin
-        Bytes of the log before it.
+        Number of bytes of the log before the line.
     is_whole
-        Whether the line is complete. If not, a report that cannot be read yet may still be incomplete.
+        Whether the line is complete. If not, a report that cannot be read may be unfinished.
     """
     # One character for each byte, so that positions in the text are positions in the line.
     text, cut = line.decode("latin-1"), 0
     found: list[RawReport] = []
     torn: bytes | None = None
     position = 0
-    # No regular expression: a line of a megabyte full of tags would take it hours.
+    # No regular expression is used: on a line of a megabyte full of tags, it would take hours.
     while (tag := text.find(_TAG, position)) >= 0:
         if tag > _MAX_BEFORE:
             text, cut, tag = text[tag:], cut + tag, 0
@@ -92,7 +92,7 @@ def reports_of(line: bytes, begin: int = 0, is_whole: bool = True) -> LineReport
 
 
 def _parse(text: str, begin: int, line: bytes, cut: int) -> tuple[dict[str, Any] | None, int]:
-    """The report that begins at a position of the text, and where it ends."""
+    """The report that begins at a position of the text, and the position of its end."""
     if text[begin : begin + 1] != "{":
         return None, begin
     try:
@@ -107,7 +107,7 @@ def _parse(text: str, begin: int, line: bytes, cut: int) -> tuple[dict[str, Any]
     if TRIAL_ID in report:
         kept_as = free_name(TRIAL_ID, report)
         report[kept_as] = report.pop(TRIAL_ID)
-    # All reports share their names in memory: thousands of trials report the same ones.
+    # All reports share their names in memory, since thousands of trials report the same names.
     values = {
         sys.intern(name): value
         for name, value in report.items()
@@ -122,7 +122,7 @@ def is_finite(value: object) -> TypeGuard[int | float]:
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """A name that is taken, with ``reported_`` before it; any other one as it is."""
+    """The name; with ``reported_`` before it if it is taken."""
     while name in taken:
         name = f"{REPORTED}{name}"
     return name

@@ -1,7 +1,8 @@
-"""Sends a signal again whose exception Python has swallowed.
+"""Sends a signal again if Python has swallowed its exception.
 
-The handler of a signal raises wherever the main thread is. In a destructor, or in a callback of the garbage collector
-or of a weak reference, Python prints the exception as ignored, and the program goes on as if nobody had pressed Ctrl-C.
+The handler of a signal raises an exception wherever the main thread is. In a destructor, or in a callback of the
+garbage collector or of a weak reference, Python prints the exception as ignored, and the program continues as if there
+had been no Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-#: So many seconds after the hook, the destructor has probably returned; if not, the signal is sent once more.
+#: So many seconds after the hook, the destructor has probably returned. If not, the signal is sent once more.
 _PAUSE_S = 0.01
 
 
 class ResentSignal:
-    """See the module.
+    """Watches for a swallowed exception of one signal.
 
     Parameters
     ----------
     signum
         The signal.
     exception
-        What its handler raises.
+        The exception that its handler raises.
     prepare
-        Called in the main thread before it is sent again.
+        Called in the main thread before the signal is sent again.
     """
 
     def __init__(self, signum: int, exception: type[BaseException], prepare: Callable[[], object] = bool) -> None:
@@ -42,12 +43,12 @@ class ResentSignal:
         self._is_hearing = self._is_pending = False
 
     def begin(self) -> None:
-        """Begins to look for the exception. Does nothing in another thread than the main one, or the second time."""
+        """Begins to watch for the exception. Does nothing outside the main thread, or at a second call."""
         if self._before is None and threading.current_thread() is threading.main_thread():
             self._before, sys.unraisablehook = sys.unraisablehook, self._hear
 
     def end(self) -> None:
-        """Looks no longer; any thread may call it."""
+        """Ends the watch. Any thread may call it."""
         if sys.unraisablehook == self._hear and self._before is not None:
             sys.unraisablehook, self._before = self._before, None
 
@@ -59,12 +60,12 @@ class ResentSignal:
         main = threading.main_thread()
         if not issubclass(unraisable.exc_type, self._exception) or threading.current_thread() is not main:
             return (self._before or sys.__unraisablehook__)(unraisable)
-        # Not here, where it would be swallowed again, like any signal that arrives now.
+        # The signal is not sent here, where it would be swallowed again, like any signal that arrives now.
         while True:
             self._is_hearing = True
             try:
                 self._prepare()
-                if not self._is_pending:  # else two would be sent, and the second one disturb the end
+                if not self._is_pending:  # otherwise two signals would be sent, and the second would disturb the end
                     threading.Thread(target=self._send, name="resent signal", daemon=True).start()
             except self._exception:
                 continue
@@ -74,7 +75,7 @@ class ResentSignal:
 
     def _send(self) -> None:
         self._is_pending = True
-        while self._is_hearing:  # on a busy machine
+        while self._is_hearing:  # this happens on a busy machine
             time.sleep(_PAUSE_S)
         time.sleep(_PAUSE_S)
         self._is_pending = False

@@ -1,8 +1,8 @@
-"""The files by which a backend and a training script agree on another number of processes, while the script trains.
+"""The files by which a backend and a training script agree on a new number of processes while the script trains.
 
-A backend *orders* a change; the first process of the script *takes* it between two steps, once all new processes are
-ready, and *answers* with the result. Until it is taken, the backend may *withdraw* it. Both rename the same file,
-so that exactly one of them succeeds. ``docs/joining.md`` has the protocol.
+A backend *orders* a change. The first process of the script *takes* it between two steps, when all new processes are
+ready, and *answers* with the result. Until the change is taken, the backend may *withdraw* it. Taking and withdrawing
+rename the same file, so exactly one of them succeeds. ``docs/joining.md`` describes the protocol.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 RESIZE_DIR = "SYNE_HYPERSCHED_RESIZE_DIR"
-"""Environment variable with the folder of these files; a script without it is never changed while it trains."""
+"""Environment variable with the folder of these files. Without it, processes never change during training."""
 
 JOINS = "SYNE_HYPERSCHED_JOINS"
-"""Environment variable of a new process: the number of the change for which it was started."""
+"""Environment variable of a new process: the number of the change for which the process was started."""
 
 _ORDER = "order"
 _ABLE = "able"
@@ -29,16 +29,16 @@ _OVER = "over"
 
 @dataclass(frozen=True)
 class RankChange:
-    """Another number of processes for a launch that trains."""
+    """A change of the number of processes of a launch while it trains."""
 
     number: int
-    """Counted from 0 in each launch."""
+    """Number of the change, counted from 0 in each launch."""
     before: int
-    """Processes when it is ordered."""
+    """Number of processes when the change is ordered."""
     after: int
-    """Processes that it leads to."""
+    """Number of processes after the change."""
     gone: tuple[int, ...] = ()
-    """The ranks that leave; by default the last ones, if there are to be fewer. Rank 0 leads the change, and stays."""
+    """The ranks that leave; by default the last ones, if the number decreases. Rank 0 leads the change, and stays."""
 
     def __post_init__(self) -> None:
         gone = tuple(sorted(self.gone)) or tuple(range(self.after, self.before))
@@ -54,30 +54,30 @@ class RankChange:
 
     @property
     def staying(self) -> tuple[int, ...]:
-        """The ranks that stay; their positions are their ranks afterwards."""
+        """The ranks that stay. Their positions in this list are their ranks after the change."""
         return tuple(rank for rank in range(self.before) if rank not in self.gone)
 
 
 @dataclass(frozen=True)
 class ChangeOutcome:
-    """What has become of a change."""
+    """The result of a change."""
 
     number: int
-    """That of the change."""
+    """Number of the change."""
     is_done: bool
-    """Whether the script trains on with the other number of processes."""
+    """Whether the script continues training with the new number of processes."""
     why: str = ""
-    """What has prevented it."""
+    """Why the change was not made."""
     time: float = 0.0
-    """When training went on, in seconds since the epoch."""
+    """When training continued, in seconds since the epoch."""
     pause_s: float = 0.0
-    """Seconds between two steps for which no process has trained."""
+    """Seconds between two steps during which no process trained."""
     transfer_s: float = 0.0
-    """Seconds of them in which the state went to the new processes."""
+    """The part of these seconds in which the state was sent to the new processes."""
 
 
 class ResizeDesk:
-    """See the module. Each method is one file operation, or few, and none waits.
+    """The files of one launch. Each method is one or a few file operations, and none of them waits.
 
     Parameters
     ----------
@@ -89,15 +89,15 @@ class ResizeDesk:
         self.folder = str(folder)
         self._order = f"{self.folder}/{_ORDER}"
 
-    # What the backend calls.
+    # Methods for the backend.
 
     def open(self) -> None:
-        """Makes the folder, empty.
+        """Makes the folder, without content.
 
         Raises
         ------
         OSError
-            It cannot be made.
+            The folder cannot be made.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder, mode=0o700)
@@ -109,73 +109,73 @@ class ResizeDesk:
 
     @property
     def able_path(self) -> str:
-        """The file by which it announces that."""
+        """The file by which the script announces this."""
         return f"{self.folder}/{_ABLE}"
 
     @property
     def why_unable(self) -> str:
-        """Why its processes cannot change, in the words of the script; empty if it has not said so."""
+        """Why the processes cannot change, as the script says; empty if it has not said so."""
         return str(self._read(_UNABLE) or "")
 
     @property
     def is_over(self) -> bool:
-        """Whether the training has ended, so that a change would find no step any more."""
+        """Whether the training has ended, so that no step for a change follows."""
         return os.path.exists(f"{self.folder}/{_OVER}")
 
     def order(self, change: RankChange) -> None:
-        """Orders a change; there must be no other that is neither withdrawn nor answered."""
+        """Orders a change. Every earlier change must be withdrawn or answered."""
         self._write(_ORDER, asdict(change))
 
     def withdraw(self, change: RankChange) -> bool:
-        """Withdraws a change; False if the script has taken it."""
+        """Withdraws a change. Returns False if the script has already taken it."""
         return self._rename(change, "withdrawn")
 
     def give_up(self, change: RankChange) -> None:
-        """Announces that a new process has died, so that the others stop waiting."""
+        """Announces that a new process has died, so that the other processes stop waiting."""
         self._write(f"{change.number}.dead", None)
 
     def outcome(self, change: RankChange) -> ChangeOutcome | None:
-        """What has become of a change; None: nothing yet."""
+        """The result of a change; None: it is not known yet."""
         found = self._read(f"{change.number}.outcome")
         return None if found is None else ChangeOutcome(**found)
 
     def ready_times(self, change: RankChange) -> dict[int, float]:
-        """When new processes were ready, by rank, in seconds since the epoch."""
+        """When each new process became ready, by rank, in seconds since the epoch."""
         found = {rank: self._read(f"{change.number}.ready-{rank}") for rank in change.new_ranks}
         return {rank: float(moment) for rank, moment in found.items() if moment is not None}
 
-    # What the script calls.
+    # Methods for the script.
 
     def announce(self) -> None:
-        """Says that the processes can change from now on."""
+        """Announces that the processes can change from now on."""
         self._write(_ABLE, None)
 
     def decline(self, why: str) -> None:
-        """Says why the processes cannot change, or cannot any more."""
+        """Announces why the processes cannot change, or no longer can."""
         for name in (_ABLE, _OVER):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.folder}/{name}")
         self._write(_UNABLE, why)
 
     def end(self) -> None:
-        """Says that the training has ended."""
+        """Announces that the training has ended."""
         self._write(_OVER, None)
 
     def pending(self) -> RankChange | None:
-        """The change that is ordered."""
+        """The change that is ordered; None if there is none."""
         try:
-            os.stat(self._order)  # called in each step, and there is rarely one
+            os.stat(self._order)  # this is called in each step, and there is rarely an order
         except OSError:
             return None
         found = self._read(_ORDER)
         return None if found is None else RankChange(**found)
 
     def is_ready(self, change: RankChange, rank: int) -> bool:
-        """Whether a new process waits to be let in."""
+        """Whether a new process waits to join."""
         return os.path.exists(f"{self.folder}/{change.number}.ready-{rank}")
 
     def take(self, change: RankChange) -> bool:
-        """Begins a change; False if it was withdrawn."""
+        """Takes a change. Returns False if it was withdrawn."""
         return self._rename(change, "taken")
 
     def answer(self, outcome: ChangeOutcome) -> None:
@@ -183,21 +183,21 @@ class ResizeDesk:
         self._write(f"{outcome.number}.outcome", asdict(outcome))
 
     def offer(self, change: RankChange, port: int) -> None:
-        """Names the port of the loopback interface at which new processes are let in."""
+        """Announces the port of the loopback interface on which new processes can join."""
         self._write(f"{change.number}.offer", port)
 
     def has_given_up(self, change: RankChange) -> bool:
         """Whether a joining process has died."""
         return os.path.exists(f"{self.folder}/{change.number}.dead")
 
-    # What a new process calls.
+    # Methods for a new process.
 
     def tell_ready(self, number: int, rank: int, moment: float) -> None:
-        """Says that a process waits to be let in."""
+        """Announces that a process waits to join."""
         self._write(f"{number}.ready-{rank}", moment)
 
     def find_offer(self, number: int) -> int | None:
-        """The port at which it is let in; None: not yet."""
+        """The port on which the process can join; None: not known yet."""
         found = self._read(f"{number}.offer")
         return None if found is None else int(found)
 

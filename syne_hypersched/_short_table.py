@@ -1,4 +1,4 @@
-"""Keeps Syne Tune from printing a row for each trial when a tuning ends."""
+"""Prevents Syne Tune from printing a row for each trial at the end of a tuning."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from syne_tune.util import metric_name_mode
 
 from syne_hypersched.contract import metric_names_of
 
-#: A table with more rows is cut to the best ones.
+#: A table with more rows is cut to its best rows.
 MOST_ROWS = 10
 
 
 class ShortTuningStatus(TuningStatus):
-    """A tuning status whose text has only the best trials, if there are many."""
+    """A tuning status whose text has only the best trials if there are many trials."""
 
     metric = ""
     do_minimize = True
@@ -47,7 +47,7 @@ class ShortTuningStatus(TuningStatus):
 
 
 def shorten_table(tuner: Any) -> None:
-    """Has a tuner that begins print the best trials only; one with a status of another class is left as it is."""
+    """Makes a tuner that begins print only the best trials. A status of another class is not changed."""
     status: Any = getattr(tuner, "tuning_status", None)
     if type(status) is not TuningStatus:
         return

@@ -1,7 +1,8 @@
 """A sorted multiset of floats with order statistics, for millions of values.
 
-Why not ``sortedcontainers.SortedList``? Measured on one core of a busy machine, with other work in between, for adding
-a value, counting the smaller ones and selecting one (median of 20,000, in µs; and the memory of a million values):
+Why not ``sortedcontainers.SortedList``? The table has the time for adding a value, counting the smaller values and
+selecting one (median of 20,000, in µs), and the memory of a million values. It was measured on one core of a busy
+machine, with other work in between:
 
 ====================  ======  ======  ======  ========
 records                 10^4    10^5    10^6    memory
@@ -10,8 +11,8 @@ records                 10^4    10^5    10^6    memory
 ``SortedList``           2.6     3.7     8.2   32.6 MB
 ====================  ======  ======  ======  ========
 
-Both grow slowly. From 10^4 to 10^6 records the time here grows by 2.5 times, there by 3.2 times, and a rung of a
-million trials takes a quarter of the memory, which is stored with every snapshot. That is worth the lines below.
+Both grow slowly. From 10^4 to 10^6 records, the time grows by a factor of 2.5 here and 3.2 there. A rung of a million
+trials takes a quarter of the memory, which is stored with every snapshot. This is worth the lines below.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from bisect import bisect_left, insort
 
 
 class SortedFloats:
-    """Sorted floats, to which others can be added.
+    """A sorted collection of floats, to which values can be added.
 
-    The values lie in blocks of bounded length. A block is found by bisection over the greatest values of the blocks,
-    and a position by a Fenwick tree (binary indexed tree) over their lengths, so that adding, counting and selecting
-    cost O(log n) amortised.
+    The values lie in blocks of bounded length. A block is found by bisection over the greatest values of the blocks. A
+    position is found by a Fenwick tree (binary indexed tree) over the lengths of the blocks. So adding, counting and
+    selecting cost O(log n) amortised.
 
-    The blocks are arrays and not lists: a bisection then reads neighbouring memory, where a list of floats leads to
-    twenty objects in twenty places. At a million values, and with other work in between, adding one and counting the
-    smaller ones takes 4 µs; with ``sortedcontainers.SortedList`` it takes 8 µs.
+    The blocks are arrays and not lists. A bisection then reads neighbouring memory, while in a list of floats it would
+    read twenty objects in twenty places. At a million values, and with other work in between, adding a value and
+    counting the smaller ones takes 4 µs; with ``sortedcontainers.SortedList`` it takes 8 µs.
     """
 
     _MAX_BLOCK_LENGTH = 1024
@@ -38,7 +39,7 @@ class SortedFloats:
         self._blocks: list[array[float]] = []
         self._maxima = array("d")
         self._length = 0
-        #: Entry ``i`` counts the values of the ``i & -i`` blocks that end with block ``i``, blocks counted from 1.
+        #: Entry ``i`` is the number of values in the ``i & -i`` blocks that end with block ``i`` (counted from 1).
         self._tree = [0]
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Stores a tuner and its results on a disk that may be full: no file is torn, and the tuning goes on."""
+"""Stores a tuner and its results on a disk that may be full. No file is torn, and the tuning goes on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def store_table(table: pd.DataFrame, path: Path | str) -> None:
     Raises
     ------
     OSError
-        There is no room, or the file cannot be written; the earlier one is as it was.
+        The disk has no room, or the file cannot be written. The earlier file is unchanged.
     """
     new = f"{path}.new"
     try:
@@ -46,21 +46,21 @@ def store_or_warn(
     table: pd.DataFrame,
     path: Path | str,
     before: OSError | None,
-    ending: str = "The tuning goes on, and this is tried again.",
+    ending: str = "The tuning goes on and tries again later.",
 ) -> OSError | None:
-    """Writes a table of results as :func:`store_table`; where that fails, it warns unless it failed before, too.
+    """Writes a table of results like :func:`store_table`. If this fails for the first time in a row, it warns.
 
     Parameters
     ----------
     before
-        What this returned the last time.
+        The return value of the previous call.
     ending
-        What becomes of the results then: a sentence, which ends the warning.
+        The last sentence of the warning: it tells what happens to the results.
 
     Returns
     -------
     OSError or None
-        Why it failed.
+        The error, if there was one.
     """
     try:
         store_table(table, path)
@@ -72,7 +72,7 @@ def store_or_warn(
 
 
 def store_elsewhere(table: pd.DataFrame, path: Path | str, error: OSError) -> None:
-    """Writes a table of results that its folder cannot take into a new temporary one, and says so."""
+    """Writes a table of results to a new temporary folder, if its own folder has no room, and logs the path."""
     try:
         elsewhere = Path(tempfile.mkdtemp(prefix=f"{Path(path).parent.name}-")) / Path(path).name
         store_table(table, elsewhere)
@@ -86,21 +86,21 @@ def store_elsewhere(table: pd.DataFrame, path: Path | str, error: OSError) -> No
 
 
 def store_safely(tuner: Any) -> None:
-    """Has a tuner that begins store itself and its results in a way in which a full disk is a warning.
+    """Makes a tuner that begins store itself and its results so that a full disk causes only a warning.
 
-    Syne Tune's own way leaves half a file then, and ends the tuning.
+    Syne Tune itself would leave an incomplete file and end the tuning.
     """
     if getattr(tuner, "save_tuner", False) and getattr(tuner, "tuner_saver", None) is not None:
         tuner.tuner_saver = RegularCallback(_Saver(), call_seconds_frequency=tuner.results_update_interval)
     for callback in getattr(tuner, "callbacks", ()):
-        # A class of the user may store in a way of its own.
+        # A user's class may store in its own way.
         if type(callback) is StoreResultsCallback and "store_results" not in vars(callback):
             safely = _CarefulStore(callback)
             callback.store_results, callback.on_tuning_end = safely.store, safely.end
 
 
 def store_safely_to_the_end(tuner: Any) -> None:
-    """As :func:`store_safely`, for a tuner that runs and may have no callback that does this."""
+    """The same as :func:`store_safely`, for a running tuner that may have no callback for it."""
     is_safe = isinstance(getattr(getattr(tuner, "tuner_saver", None), "callback", None), _Saver)
     store_safely(tuner)
     if not is_safe and not any(isinstance(callback, _StoreAtEnd) for callback in tuner.callbacks):
@@ -108,7 +108,7 @@ def store_safely_to_the_end(tuner: Any) -> None:
 
 
 def store_at_end(tuner: Any) -> None:
-    """Stores a tuner that ends. If that fails, the tuner does not try it again, and gets to stopping its trials."""
+    """Stores a tuner that ends. If this fails, the tuner does not try again, and can still stop its trials."""
     if getattr(tuner, "save_tuner", False) and not _Saver()(tuner):
         tuner.save_tuner = False
 
@@ -124,7 +124,7 @@ class _StoreAtEnd(TunerCallback):
 
 
 class _CarefulStore:
-    """Stores the results of a callback; warns once if that fails."""
+    """Stores the results of a callback; warns once if this fails."""
 
     def __init__(self, callback: StoreResultsCallback) -> None:
         self._callback = callback
@@ -137,20 +137,20 @@ class _CarefulStore:
             self._error = store_or_warn(self._callback.dataframe(), path, self._error)
 
     def end(self) -> None:
-        """Stores all results, in a temporary folder if the experiment's cannot take them."""
+        """Stores all results, in a temporary folder if the experiment's folder has no room."""
         self.store()
         if self._error is not None and self._callback.csv_file is not None:
             store_elsewhere(self._callback.dataframe(), self._callback.csv_file, self._error)
 
 
 class _Saver:
-    """Stores a tuner; warns once if that fails."""
+    """Stores a tuner; warns once if this fails."""
 
     def __init__(self) -> None:
         self._has_warned = False
 
     def __call__(self, tuner: Any) -> bool:
-        """Returns whether it is stored."""
+        """Stores the tuner. Returns whether it was stored."""
         folder = Path(tuner.tuner_path)
         aside = folder / _ASIDE
         try:

@@ -1,4 +1,4 @@
-"""Tables as CSV, with the numbers that were written."""
+"""Writes and reads tables as CSV, without changing numbers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 NUL = "\\x00"
-"""How NUL is written, a character that no file of Python 3.10 can have between commas."""
+"""Replacement for the NUL character, which no CSV file of Python 3.10 can contain."""
 
 
 def write_csv(table: pd.DataFrame, path: Path | str | io.StringIO, **options: Any) -> None:
     """Writes a table without its index; ``options`` are those of ``DataFrame.to_csv``.
 
-    Python 3.10 refuses texts with a NUL character, which a report may have. There they have :const:`NUL` instead.
+    Python 3.10 rejects texts with a NUL character, which a report may have. It is then replaced by :const:`NUL`.
     """
     try:
         table.to_csv(path, index=False, **options)
@@ -31,7 +31,7 @@ def write_csv(table: pd.DataFrame, path: Path | str | io.StringIO, **options: An
 
 
 def csv_of(table: pd.DataFrame) -> str:
-    """What :func:`write_csv` would write."""
+    """The text that :func:`write_csv` would write."""
     buffer = io.StringIO()
     write_csv(table, buffer, lineterminator="\n")
     return buffer.getvalue()
@@ -46,25 +46,25 @@ def _without_nul(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_csv(path: str | Path, texts: str | None = None, words: bool = False) -> pd.DataFrame:
-    """Reads a table, each number as the nearest one to its digits.
+    """Reads a table. Each number becomes the float that is nearest to its digits.
 
-    Before version 3, pandas rounds some differently unless it is told not to, and a value is then not equal to the one
-    in a report. Later versions deprecate the option.
+    Before version 3, pandas rounds some numbers differently by default, so that they differ from those of a report. An
+    option prevents this. Later versions deprecate the option.
 
     Parameters
     ----------
     path
         The table.
     texts
-        What the names of columns begin with whose cells are texts as they are in the file: an empty one is an empty
-        text, and ``None`` or ``NA`` is a text, too. In the other columns of such a table, only empty cells are missing.
+        Prefix of the names of columns whose cells are read as texts, unchanged: an empty cell is an empty text, and
+        ``None`` or ``NA`` is a text, too. In the other columns of such a table, only empty cells are missing values.
     words
-        Whether ``None``, ``NA`` and the like are texts in a column that has other texts. In a column of numbers they
-        are missing.
+        Whether ``None``, ``NA`` and similar cells are texts in a column that has other texts. In a column of numbers,
+        they are missing values.
     """
     import pandas as pd
 
-    # Else a long column of numbers and texts is read in parts of different types, with a warning.
+    # Otherwise a long column of numbers and texts is read in parts of different types, with a warning.
     options: dict[str, Any] = {"low_memory": False}
     if int(pd.__version__.split(".")[0]) < 3:
         options["float_precision"] = "round_trip"
@@ -84,7 +84,7 @@ def read_csv(path: str | Path, texts: str | None = None, words: bool = False) ->
 
 
 def read_texts(path: str | Path, columns: Sequence[str], num_rows: int | None = None) -> pd.DataFrame:
-    """The first rows of columns, with each cell as it is in the file; an empty one is missing."""
+    """The first rows of some columns, with each cell as it is in the file. An empty cell is a missing value."""
     import pandas as pd
 
     if not columns:

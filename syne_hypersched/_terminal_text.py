@@ -1,4 +1,4 @@
-"""Foreign texts in lines of a terminal: names, values, reasons and lines of logs, with any characters."""
+"""Makes foreign texts safe for a terminal: names, values, reasons and lines of logs, with any characters."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 import unicodedata
 from typing import Any
 
-#: Colours, movements of the cursor, titles and links, as terminals know them.
+#: Escape sequences of terminals: colours, cursor movements, titles and links.
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-#: Control characters, separators of lines and paragraphs, halves of pairs, and private ones of no font.
+#: Unicode categories of characters that are not text: control, line and paragraph separators, surrogates, unassigned.
 _NO_TEXT = frozenset(("Cc", "Zl", "Zp", "Cs", "Cn"))
-#: What turns the direction of the text around it.
+#: Characters that change the direction of the text around them.
 _TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RIGHT_TO_LEFT = frozenset(("R", "AL"))
-#: Between these, a text has a direction of its own, which changes nothing around it.
+#: Between these marks, a text has its own direction, without an effect on the text around it.
 _BEGIN, _END = "\u2068", "\u2069"
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a stream is a terminal; False without a stream, for a closed one, and for other objects."""
+    """Whether a stream is a terminal; False if the stream is None, closed, or another object."""
     try:
         return bool(stream.isatty())
     except (AttributeError, OSError, ValueError):
@@ -27,13 +27,13 @@ def is_terminal(stream: Any) -> bool:
 
 
 def shown(value: object) -> str:
-    r"""A text as a part of a line: nothing in it moves the cursor, sets colours, breaks the line or turns it round.
+    r"""A text as a part of a line. It cannot move the cursor, set colours, break the line or change its direction.
 
     Parameters
     ----------
     value
         The text. Control characters are written as in Python. A text that is read from right to left gets invisible
-        marks around it, so that what stands beside it stays where it is.
+        marks around it, so that the text beside it keeps its place.
 
     Example
     -------
@@ -48,13 +48,13 @@ def shown(value: object) -> str:
 
 
 def plain(value: object) -> str:
-    """As :func:`shown`, without the marks around a text that is read from right to left."""
+    """The same as :func:`shown`, without the marks around a text that is read from right to left."""
     text = str(value)
     return text if text.isascii() and text.isprintable() else "".join(_escaped(one) for one in text)
 
 
 def shown_lines(text: str) -> str:
-    r"""Lines of text in which nothing moves the cursor or sets colours.
+    r"""Lines of text that cannot move the cursor or set colours.
 
     Example
     -------
@@ -67,19 +67,19 @@ def shown_lines(text: str) -> str:
 
 
 def plain_log(text: str) -> str:
-    r"""Lines of a log as plain text: without colours and movements of the cursor, and with blanks for tabs.
+    r"""Lines of a log as plain text, without colours and cursor movements, and with blanks in place of tabs.
 
     Example
     -------
     >>> plain_log("\x1b[31mred\x1b[0m\x00")
     'red\\x00'
     """
-    text = _SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")  # progress bars begin lines anew
+    text = _SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")  # progress bars rewrite their line
     return shown_lines(text.expandtabs(4))
 
 
 def width(text: str) -> int:
-    r"""How many columns of a terminal a text takes.
+    r"""Number of terminal columns that a text takes.
 
     Example
     -------
@@ -92,12 +92,12 @@ def width(text: str) -> int:
 
 
 def left(text: str, columns: int) -> str:
-    """The text at the left of so many columns."""
+    """The text, aligned left in so many columns."""
     return text + " " * (columns - width(text))
 
 
 def right(text: str, columns: int) -> str:
-    """The text at the right of so many columns."""
+    """The text, aligned right in so many columns."""
     return " " * (columns - width(text)) + text
 
 

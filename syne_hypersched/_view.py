@@ -1,7 +1,7 @@
 """The live view that a tuning shows on a terminal by default.
 
-This module only decides when it is shown. The view itself is in ``experiments``, which lies above what runs
-experiments; the root of the package, which knows both, sets it.
+This module only decides whether the view is shown. The view itself is in ``experiments``, a higher layer. The root of
+the package knows both, and sets the view here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 LIVE_VARIABLE = "SYNE_HYPERSCHED_LIVE"
-"""Environment variable that turns the view off if it is ``0``."""
+"""Environment variable that turns the view off if its value is ``0``."""
 
 _OFF = ("0", "false", "no", "off")
 
@@ -25,7 +25,7 @@ class _Default:
 
 
 def set_default_view(add: AddView) -> None:
-    """Sets what a tuning shows by default."""
+    """Sets the view that a tuning shows by default."""
     _Default.add = add
 
 
@@ -37,17 +37,17 @@ def is_wanted(is_terminal: bool, setting: str | None, terminal: str | None) -> b
     is_terminal
         Whether the standard output is a terminal.
     setting
-        Value of :const:`LIVE_VARIABLE`, None if it is not set.
+        Value of :const:`LIVE_VARIABLE`; None if it is not set.
     terminal
-        Kind of the terminal, the variable ``TERM``.
+        Kind of the terminal (the variable ``TERM``).
     """
     return is_terminal and (setting or "").strip().lower() not in _OFF and terminal != "dumb"
 
 
 def show_by_default(tuner: Any) -> None:
-    """Adds the view to a tuner that begins, on a terminal, unless it is turned off.
+    """Adds the view to a tuner that begins on a terminal, unless the view is turned off.
 
-    A callback that does this calls it when it has begun itself.
+    A callback with this task calls it after its own beginning.
     """
     from syne_hypersched._terminal_text import is_terminal
 

@@ -1,4 +1,4 @@
-"""Numbers and configurations in sentences and tables."""
+"""Texts for numbers and configurations in sentences and tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from syne_hypersched._terminal_text import shown
 
 
 def metric_text(value: float) -> str:
-    """A metric with four decimals, or with four digits if it is too small or too large for that.
+    """A metric with four decimals; with four digits if it is too small or too large for this.
 
     Example
     -------
@@ -19,7 +19,7 @@ def metric_text(value: float) -> str:
 
 
 def decimals(value: float, spec: str) -> str:
-    """A number in a format with decimals. What is rounded to 0 has no minus.
+    """A number in a format with decimals. A number that is rounded to 0 has no minus sign.
 
     Example
     -------
@@ -31,7 +31,7 @@ def decimals(value: float, spec: str) -> str:
 
 
 def seconds_text(seconds: float, digits: int = 4) -> str:
-    """Seconds with so many digits, or all of those before the point if there are more.
+    """Seconds with so many digits, or with all digits before the decimal point if there are more.
 
     Example
     -------
@@ -42,7 +42,7 @@ def seconds_text(seconds: float, digits: int = 4) -> str:
 
 
 def short(value: object) -> str:
-    """A value of a configuration: a float with four digits, an empty text as two quotation marks, others as they are.
+    """A value of a configuration: a float with four digits, an empty text as two quotation marks, others unchanged.
 
     Example
     -------
@@ -53,7 +53,7 @@ def short(value: object) -> str:
 
 
 def configuration_text(config: Mapping[str, object]) -> str:
-    """A configuration in a line.
+    """A configuration as one line.
 
     Example
     -------
@@ -64,7 +64,7 @@ def configuration_text(config: Mapping[str, object]) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number of things in words.
+    """A number with a noun in singular or plural.
 
     Example
     -------
@@ -75,7 +75,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def enumerated(names: Sequence[str]) -> str:
-    """Names in a sentence.
+    """Names as a part of a sentence.
 
     Example
     -------

@@ -1,8 +1,8 @@
-"""Checkpoints of a run: a complete and recent one exists at any time, even if a process or the machine dies.
+"""Checkpoints of a run. A complete and recent one always exists, even if a process or the machine dies.
 
-A checkpoint is a folder ``checkpoint-000000042`` with any files and a ``manifest.json`` that holds the size and the
-checksum of each of them. It is written aside, synced, and put in place by one rename. The last ``keep`` are kept; a
-reader takes the newest whose files match its manifest, and says so if that is not the newest.
+A checkpoint is a folder ``checkpoint-000000042`` with any files, and with a ``manifest.json`` that holds the size and
+the checksum of each file. It is written aside, synced, and put in place by one rename. The last ``keep`` checkpoints
+are kept. A reader takes the newest one whose files match its manifest, and warns if this is not the newest of all.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _CHUNK = 1 << 20
 
 
 class CheckpointError(RuntimeError):
-    """There are checkpoints, but none of them can be loaded.
+    """There are checkpoints, but none can be loaded.
 
     .. code-block:: python
 
         try:
             path = CheckpointFolder("checkpoints").newest()
         except CheckpointError:
-            path = None  # starts from the beginning, and gives up checkpoints that could perhaps be rescued
+            path = None  # starts from the beginning, and abandons checkpoints that could perhaps be repaired
     """
 
 
@@ -58,23 +58,23 @@ class CheckpointFolder:
         torch.save(model.state_dict(), f"{aside}/model.pt")
         folder.commit(aside)
 
-    One process writes; others may read at the same time.
+    One process writes. Other processes may read at the same time.
 
     Parameters
     ----------
     path
-        Folder; made when the first checkpoint is written.
+        The folder. It is made when the first checkpoint is written.
     keep
-        Number of checkpoints that are kept, at least 1. With two, the run survives damage to the newest.
+        Number of checkpoints to keep, at least 1. With two, the run survives damage to the newest one.
     disk
-        The disk of the folder, by default this machine's; tests give another one.
+        The disk of the folder; by default that of this machine. Tests use another one.
 
     Raises
     ------
     ValueError
         ``keep`` is below 1, or ``path`` is empty.
     TypeError
-        ``keep`` is not an integer, or ``path`` no path.
+        ``keep`` is not an integer, or ``path`` is not a path.
     """
 
     def __init__(self, path: str | Path, keep: int = 2, disk: Disk | None = None) -> None:
@@ -90,12 +90,12 @@ class CheckpointFolder:
         self._has_folder = False
 
     def begin(self) -> str:
-        """Makes an empty folder for the files of the next checkpoint, and returns its path."""
+        """Makes an empty folder for the files of the next checkpoint. Returns its path."""
         disk = self._disk
         disk.create_folder(self.path, durably=not self._has_folder)
         self._has_folder = True
         for name in disk.list_folder(self.path):
-            if name.endswith(_ASIDE):  # of a process that was killed while it wrote
+            if name.endswith(_ASIDE):  # left by a process that was killed during a save
                 disk.remove(f"{self.path}/{name}")
         numbers = self._numbers()
         aside = f"{self.path}/checkpoint-{(numbers[-1] + 1 if numbers else 1):09d}{_ASIDE}"
@@ -103,12 +103,12 @@ class CheckpointFolder:
         return aside
 
     def commit(self, aside: str) -> str:
-        """Puts a written checkpoint in place, durably, and removes the oldest ones.
+        """Puts a written checkpoint in place durably, and removes the oldest ones.
 
         Parameters
         ----------
         aside
-            The folder that :meth:`begin` has made.
+            The folder from :meth:`begin`.
 
         Returns
         -------
@@ -124,24 +124,24 @@ class CheckpointFolder:
             file.write(json.dumps({"format": _FORMAT, "files": files}).encode())
         disk.sync_file(f"{aside}/{MANIFEST_FILENAME}")
         folders = {f"{aside}/{parent}" for name in files for parent in PurePosixPath(name).parents}
-        for folder in sorted(folders, reverse=True):  # the innermost first; the last one is that of the checkpoint
+        for folder in sorted(folders, reverse=True):  # the innermost first; the last one is the checkpoint's
             disk.sync_folder(folder.removesuffix("/."))
         path = aside.removesuffix(_ASIDE)
         disk.rename(aside, path)
         disk.sync_folder(self.path)
-        # Only now: until the new name is durable, the old checkpoints are all there is.
+        # Not earlier: until the new name is durable, only the old checkpoints are safe.
         for number in self._numbers()[: -self.keep]:
             disk.remove(f"{self.path}/checkpoint-{number:09d}")
         return path
 
     def newest(self) -> str | None:
-        """Path of the newest whole checkpoint; None if there is none at all.
+        """Path of the newest whole checkpoint; None if there is no checkpoint.
 
         Raises
         ------
         CheckpointError
-            There are checkpoints, but each is torn or corrupt. The user decides: the files may be repairable, and the
-            run starts from the beginning if the folder is removed.
+            There are checkpoints, but each of them is torn or corrupt. The user must decide: the files may be
+            repairable. If the folder is removed, the run starts from the beginning.
         """
         numbers = self._numbers()
         for number in reversed(numbers):
@@ -151,7 +151,7 @@ class CheckpointFolder:
                 # A process that was killed after its rename may have left a name that is not durable yet.
                 self._disk.sync_folder(self.path)
                 return path
-            warnings.warn(f"{path} is left out, since {fault}; the checkpoint before it is tried.", stacklevel=2)
+            warnings.warn(f"{path} is skipped, since {fault}; the previous checkpoint is tried.", stacklevel=2)
         if numbers:
             raise CheckpointError(
                 f"None of the {len(numbers)} checkpoints in {self.path} is whole; remove the folder to start again."
@@ -199,6 +199,6 @@ class CheckpointFolder:
 
 
 def is_report_mark(path: str) -> bool:
-    """Whether a path is what :meth:`CheckpointFolder.mark_reported` creates, which changes no checkpoint."""
+    """Whether a path is the mark of :meth:`CheckpointFolder.mark_reported`, which does not change a checkpoint."""
     folder, _, name = path.rpartition("/")
     return name == _REPORTED and _NAME.fullmatch(folder.rpartition("/")[2]) is not None

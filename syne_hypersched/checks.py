@@ -1,6 +1,6 @@
 """Checks of arguments. An error names the argument, the rule and the value.
 
-NumPy's numbers are accepted as numbers. Text and truth values are not numbers.
+NumPy numbers are accepted as numbers. Strings and booleans are not numbers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, TypeGuard, TypeVar
 T = TypeVar("T")
 
 LONGEST_S = 1e9
-"""Seconds that stand for "no limit": 31 years, which every waiting function of the system accepts."""
+"""Seconds that mean "no limit": 31 years. Every waiting function of the system accepts this value."""
 
-#: The begin of a URL; a path object has one slash less.
+#: The beginning of a URL. A path object has one slash less.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -37,11 +37,11 @@ def number(
     Parameters
     ----------
     name, value
-        The argument.
+        Name and value of the argument.
     rule
-        What it must be, in words, for the message.
+        The rule in words, for the message.
     above, at_least, below, at_most
-        Bounds, two of them exclusive.
+        Bounds: ``above`` and ``below`` are exclusive.
 
     Returns
     -------
@@ -51,9 +51,9 @@ def number(
     Raises
     ------
     TypeError
-        It is not a number.
+        The value is not a number.
     ValueError
-        It is not finite, or out of bounds.
+        The value is not finite, or is out of bounds.
     """
     return float(plain_number(name, value, rule, above=above, at_least=at_least, below=below, at_most=at_most))
 
@@ -68,9 +68,9 @@ def plain_number(
     below: float = math.inf,
     at_most: float = math.inf,
 ) -> float:
-    """A finite number within bounds, as Python's own type: an ``int`` if it is of an integer type.
+    """A finite number within bounds, with a Python type: an ``int`` if it has an integer type.
 
-    Parameters and errors as of :func:`number`.
+    For parameters and errors, see :func:`number`.
     """
     if not is_number(value):
         raise TypeError(f"{name} must be {rule}, but got {value!r}")
@@ -89,12 +89,12 @@ def _plain(value: Any) -> float:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number, of Python or of NumPy, and no truth value."""
+    """Whether a value is a number of Python or NumPy, and not a boolean."""
     return isinstance(value, Real) and type(value).__name__ not in ("bool", "bool_")
 
 
 def is_iterable(value: object) -> TypeGuard[Iterable[Any]]:
-    """Whether a value has members. A NumPy array without dimensions has none, although it claims to."""
+    """Whether a value can be iterated. A NumPy array without dimensions cannot, although it claims to."""
     return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
 
 
@@ -114,18 +114,18 @@ def integer(name: str, value: object, at_least: int | None = None, at_most: int 
     Parameters
     ----------
     name, value
-        The argument.
+        Name and value of the argument.
     at_least, at_most
         Bounds.
     why
-        What the upper bound is, in words, for the message.
+        Meaning of the upper bound, in words, for the message.
 
     Raises
     ------
     TypeError
-        It is not an integer.
+        The value is not an integer.
     ValueError
-        It is out of bounds.
+        The value is out of bounds.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, but got {value!r}")
@@ -145,12 +145,12 @@ def positive_integer(name: str, value: object) -> int:
 
 
 def truth(name: str, value: object, rule: str = "True or False") -> bool:
-    """A truth value, of Python or of NumPy.
+    """A boolean of Python or NumPy.
 
     Raises
     ------
     TypeError
-        It is anything else, such as the text ``"False"``, which counts as true.
+        The value is anything else, such as the string ``"False"``, which counts as true.
     """
     if type(value).__name__ not in ("bool", "bool_"):
         raise TypeError(f"{name} must be {rule}, but got {value!r}")
@@ -158,14 +158,14 @@ def truth(name: str, value: object, rule: str = "True or False") -> bool:
 
 
 def text(name: str, value: object, rule: str = "a text that is not empty") -> str:
-    """A text that is not empty.
+    """A string that is not empty.
 
     Raises
     ------
     TypeError
-        It is no text.
+        The value is not a string.
     ValueError
-        It is empty.
+        The string is empty.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be {rule}, but got {value!r}")
@@ -180,7 +180,7 @@ def names(name: str, value: Any) -> tuple[str, ...]:
     Raises
     ------
     TypeError
-        It is not a sequence, for example a single name.
+        The value is not a sequence; for example, it is a single name.
     ValueError
         A name is empty.
     """
@@ -190,14 +190,14 @@ def names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def path(name: str, value: object, rule: str = "a path") -> Path:
-    """A path, as text or as a path object.
+    """A path, given as a string or a path object.
 
     Raises
     ------
     TypeError
-        It is neither.
+        The value is neither.
     ValueError
-        It is empty.
+        The path is empty.
     """
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be {rule}, but got {value!r}")
@@ -207,14 +207,14 @@ def path(name: str, value: object, rule: str = "a path") -> Path:
 
 
 def folder(name: str, value: object) -> Path:
-    """The path of a folder that this machine and others see: no URL, which would become a folder with a colon.
+    """The path of a folder that this and other machines can access. It is not a URL, which would become a folder name.
 
     Raises
     ------
     TypeError
-        It is no path.
+        The value is not a path.
     ValueError
-        It is empty or a URL.
+        The path is empty or a URL.
     """
     at = path(name, value, "the path of a folder")
     if _URL.match(str(at)):
@@ -225,14 +225,14 @@ def folder(name: str, value: object) -> Path:
 
 
 def output_file(name: str, value: object) -> Path:
-    """The path of a file to be written; it has a name.
+    """The path of a file to write. It must have a file name.
 
     Raises
     ------
     TypeError
-        It is no path.
+        The value is not a path.
     ValueError
-        It is empty, or a folder.
+        The path is empty, or is a folder.
     """
     file = path(name, value, "a file to be written")
     if file.name in ("", "..") or file.is_dir():
@@ -241,12 +241,12 @@ def output_file(name: str, value: object) -> Path:
 
 
 def output_file_in_place(name: str, value: object) -> Path:
-    """As :func:`output_file`, of a file whose folder is there.
+    """The same as :func:`output_file`, for a file whose folder must exist.
 
     Raises
     ------
     TypeError, ValueError
-        As there, or its folder does not exist.
+        As in :func:`output_file`, or the folder does not exist.
     """
     file = output_file(name, value)
     if not file.absolute().parent.exists():
@@ -255,14 +255,14 @@ def output_file_in_place(name: str, value: object) -> Path:
 
 
 def output_folder(name: str, value: object) -> Path:
-    """The path of a folder to be written into, or to be made.
+    """The path of a folder to write to, or to make.
 
     Raises
     ------
     TypeError
-        It is no path.
+        The value is not a path.
     ValueError
-        It is empty, or a file.
+        The path is empty, or is a file.
     """
     folder = path(name, value, "a folder to be written into")
     if folder.exists() and not folder.is_dir():
@@ -276,7 +276,7 @@ def instance(name: str, value: object, kind: type[T], rule: str) -> T:
     Raises
     ------
     TypeError
-        It is of another class, as the name of an experiment is, where the experiment is wanted that was read.
+        The value has another class. For example, it is the name of an experiment, and not the experiment itself.
     """
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {rule}, but got {value!r}")
@@ -289,7 +289,7 @@ def instances(name: str, values: Any, kind: type[T], rule: str) -> tuple[T, ...]
     Raises
     ------
     TypeError
-        It is no sequence of them.
+        The value is not a sequence of such objects.
     """
     if isinstance(values, (str, bytes)) or not is_iterable(values):
         raise TypeError(f"{name} must be {rule}, but got {values!r}")
@@ -312,11 +312,11 @@ def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
 
 
 def is_one_of(value: object, choices: Sequence[Any]) -> bool:
-    """Whether a value is one of the choices. The answer is yes or no for any value, also for an array."""
+    """Whether a value is one of the choices. The result is a boolean for any value, even an array."""
     return any(_is_choice(value, choice) for choice in choices)
 
 
 def _is_choice(value: Any, choice: Any) -> bool:
-    """Whether two values are equal and of one kind: ``True`` is no number."""
+    """Whether two values are equal and of the same kind: ``True`` is not a number."""
     same_kind = isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool)
     return same_kind and bool(value == choice)

@@ -1,10 +1,10 @@
-"""The elastic contract: everything that a scheduler and a backend know of each other.
+"""The elastic contract: everything that a scheduler and a backend know about each other.
 
-A backend hands trials to the stock :class:`syne_tune.Tuner`, which passes them on to the scheduler. An elastic
-backend's trials have the members of :class:`ResizableTrial`, and those of other protocols that the backend offers. A
-scheduler calls them inside ``on_trial_add`` and ``on_trial_result`` and still returns one of Syne Tune's own decisions.
-Every member records a request (a *wish* in the code of backends) and returns at once; the backend carries requests out
-when it is polled. Trials of other backends are never resized.
+A backend gives trials to the stock :class:`syne_tune.Tuner`, which passes them to the scheduler. The trials of an
+elastic backend have the members of :class:`ResizableTrial`, and those of other protocols that the backend supports. A
+scheduler calls them inside ``on_trial_add`` and ``on_trial_result``, and still returns one of Syne Tune's own
+decisions. Every member records a request (a *wish* in the code of backends) and returns at once. The backend carries
+out requests when it is polled. Trials of other backends are never resized.
 
 Nothing else is shared: schedulers do not import backends, backends do not import schedulers.
 """
@@ -20,81 +20,82 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 ST_WORKER_TIME = "st_worker_time"
 """Syne Tune's key in every report of :class:`syne_tune.Reporter`: seconds that the trial has trained. With an elastic
-backend it goes on over launches. Code that needs nothing else of Syne Tune takes it from here."""
+backend, it continues over launches. Code that needs nothing else of Syne Tune can import the key from here."""
 
 ST_NUM_DEVICES = "st_num_devices"
-"""Key in every report of an elastic backend: devices held by the launch that reported."""
+"""Key in every report of an elastic backend: number of devices of the launch that reported."""
 
 ST_NUM_NODES = "st_num_nodes"
-"""Key in the reports of a launch on several nodes: their number. Where it is absent all devices are of one node, see
-:func:`num_nodes`. Devices of two nodes are slower than devices of one: gradients cross a network."""
+"""Key in the reports of a launch on several nodes: the number of nodes. If it is absent, all devices are on one node,
+see :func:`num_nodes`. Devices of two nodes are slower than devices of one node, because gradients cross a network."""
 
 ST_DEVICES_PRESENT = "st_devices_present"
-"""Key in the reports that a backend hands over while fewer devices are there than it divides at most: how many are
-present now, without leaving ones. A scheduler plans with it until the next report. Where it is absent all are there,
-see :func:`devices_present`. It is an entry of the report so that a run that is replayed decides alike."""
+"""Key in reports that a backend delivers while fewer devices are present than it divides at most: the number of devices
+that are present now, without those that are leaving. A scheduler plans with it until the next report. If it is absent,
+all devices are present, see :func:`devices_present`. It is part of the report, so that a replay makes the same
+decisions."""
 
 ST_LAUNCH = "st_launch"
 """Key in every report of an elastic backend: index of the launch that reported, counted from 0 for each trial."""
 
 ST_DEVICE_TIME = "st_device_time"
 """Key in every report of an elastic backend that has ``st_worker_time``: device-seconds that the trial has trained.
-Like ``st_worker_time``, it goes on over launches and can be the resource."""
+Like ``st_worker_time``, it continues over launches and can be the resource."""
 
 ST_SIGNAL_TO_REPORT_S = "st_signal_to_report_s"
 """Key in the first report of a launch: seconds from the signal that led to the launch (the drain signal for a resize,
 the tuner's order for a start or a resume) to this report. Seconds that a backend needs only once, before its first
-launch, are excluded. The launch cost is this number less the seconds of training in between."""
+launch, are excluded. The launch cost is this number minus the seconds of training in between."""
 
 ST_RESIZE_PAUSE_S = "st_resize_pause_s"
-"""Key in the first report after processes have joined or left a launch while it trained: seconds for which no device
-has trained because of that. The epoch of that report was computed on several numbers of devices."""
+"""Key in the first report after processes have joined or left a launch during training: seconds for which this change
+stopped the training of all devices. The epoch of that report was computed on several numbers of devices."""
 
 ST_IN_PLACE = "st_in_place"
-"""Key in the first report of a launch, then true: processes can join and leave it while it trains, so that another
-number of devices costs what :const:`ST_RESIZE_PAUSE_S` says instead of a launch."""
+"""Key in the first report of a launch, with the value true: processes can join and leave the launch during training. A
+change of the number of devices then costs :const:`ST_RESIZE_PAUSE_S` and not a launch."""
 
 ST_ADMISSION_OPEN = "st_admission_open"
 """Key that a deadline-aware scheduler adds to every result: whether new trials may still start."""
 
 STEP_TIME_S = "step_time_s"
-"""Key that a training script may report: seconds of an optimiser step, the median since its last report. This and the
-keys below make the policy ``goodput`` sharper; without them it works with the epoch times alone. They lack the prefix
-``st_``, which :class:`syne_tune.Reporter` refuses."""
+"""Key that a training script may report: seconds of an optimiser step (median since its last report). With this key and
+the keys below, the policy ``goodput`` is more accurate; without them, it uses only the epoch times. The keys lack the
+prefix ``st_``, which :class:`syne_tune.Reporter` rejects."""
 
 BATCH_SIZE = "batch_size"
 """Key that a training script may report: global batch size of its steps, over all devices and micro-batches."""
 
 ACCUMULATION_STEPS = "accumulation_steps"
-"""Key that a training script may report: micro-batches of a step before its last one; 0 where it is absent."""
+"""Key that a training script may report: number of micro-batches of a step before its last one; 0 if absent."""
 
 NOISE_SCALE = "noise_scale"
-"""Key that a training script may report: gradient noise scale in samples, which is the trace of the covariance of a
-sample's gradient over the squared norm of the mean gradient."""
+"""Key that a training script may report: gradient noise scale in samples. It is the trace of the covariance of a
+sample's gradient, divided by the squared norm of the mean gradient."""
 
 MIN_BATCH_SIZE = "min_batch_size"
-"""Key that a training script may report if it chooses its global batch itself: the smallest, which is the user's."""
+"""Key that a training script may report if it chooses its global batch: the smallest size, given by the user."""
 
 MAX_BATCH_SIZE = "max_batch_size"
-"""Key that a training script may report if it chooses its global batch itself: the largest."""
+"""Key that a training script may report if it chooses its global batch: the largest size."""
 
 THROUGHPUT = "throughput"
-"""Key that a training script may report, for people to read: samples per second."""
+"""Key that a training script may report for human readers: samples per second."""
 
 EFFICIENCY = "efficiency"
-"""Key that a training script may report, for people to read: statistical efficiency of its batch, from 0 to 1, relative
+"""Key that a training script may report for human readers: statistical efficiency of its batch, from 0 to 1, relative
 to the smallest batch."""
 
 EXIT_DRAINED = 75
-"""Exit code of a training script that has exited because of SIGTERM, perhaps after a checkpoint inside an epoch. It is
-launched again if its backend did not send the signal (``EX_TEMPFAIL`` of sysexits: "try again")."""
+"""Exit code of a training script that exits because of SIGTERM, perhaps after a checkpoint inside an epoch. If its
+backend did not send the signal, the script is launched again (``EX_TEMPFAIL`` of sysexits: "try again")."""
 
 
 @runtime_checkable
 class ResizableTrial(Protocol):
     """A trial whose number of devices can change while it runs.
 
-    The members ``trial_id``, ``config`` and ``creation_time`` are those of Syne Tune's own ``Trial``.
+    The members ``trial_id``, ``config`` and ``creation_time`` are those of Syne Tune's ``Trial``.
     """
 
     trial_id: int
@@ -103,18 +104,18 @@ class ResizableTrial(Protocol):
 
     @property
     def num_devices(self) -> int:
-        """Requested number of devices; the running launch may still have another number.
+        """Requested number of devices. The running launch may still have another number.
 
-        The sum over live trials never exceeds the devices of the backend unless the scheduler requests more. The number
-        of devices that computed a report is in the report, under :const:`ST_NUM_DEVICES`.
+        The sum over live trials never exceeds the number of devices of the backend, unless the scheduler requests more.
+        Each report has the number of devices on which it was computed, under :const:`ST_NUM_DEVICES`.
         """
         ...
 
     def resize(self, num_devices: int) -> None:
-        """Requests that the trial goes on, from its checkpoint, on ``num_devices`` devices.
+        """Requests that the trial continues from its checkpoint on ``num_devices`` devices.
 
         The backend shrinks trials before it grows others. A request that replaces an earlier one costs no extra launch.
-        Devices are given only when they are free; until then the trial trains on as it is.
+        The trial gets devices only when they are free. Until then, it goes on training unchanged.
 
         Raises
         ------
@@ -129,7 +130,7 @@ class FollowedTrial(Protocol):
     """A trial whose backend recognises repeated work. Optional: not every backend does."""
 
     def follow(self, time_attr: str) -> None:
-        """Names the entry of a report that is the resource level, so that repeated work is recognised."""
+        """Sets the name of the resource level in a report, so that repeated work is recognised."""
         ...
 
 
@@ -138,7 +139,7 @@ class PublishingTrial(Protocol):
     """A trial whose backend publishes the incumbent's checkpoint. Optional: not every backend does."""
 
     def publish(self, result: Mapping[str, Any]) -> None:
-        """Tells the backend that ``result`` makes the trial the incumbent: it publishes its checkpoint as ``best``."""
+        """Tells the backend that ``result`` makes the trial the incumbent. The backend publishes its checkpoint."""
         ...
 
 
@@ -154,9 +155,9 @@ class RecordingTrial(Protocol):
         what
             The decision: ``"pause"``, ``"stop"`` or ``"resize"`` of this trial, or ``"close"`` (admission).
         reason
-            Why, in words.
+            The reason in words.
         numbers
-            The numbers on which the decision is based, by name, all finite.
+            The numbers behind the decision, by name, all finite.
         """
         ...
 
@@ -166,7 +167,7 @@ class MeasuredTrial(Protocol):
     """A trial whose backend keeps the checkpoints of good reports. Optional: not every backend does."""
 
     def measure(self, metric: str, do_minimize: bool) -> None:
-        """Names the metric by which trials are compared, and whether it is to be minimised.
+        """Sets the metric by which trials are compared, and whether it is to be minimised.
 
         The checkpoint of a trial's best report is then kept until it is published or a better report comes, even if the
         tuner reads the report late.
@@ -180,10 +181,10 @@ class LimitedTrial(Protocol):
 
     @property
     def max_num_devices(self) -> int | None:
-        """Most devices on which the trial can run; None: it has not failed on any number of devices.
+        """Maximum number of devices on which the trial can run; None: it has not failed on any number of devices.
 
-        When a trial fails on a number of devices after it has worked on fewer, it goes back to the smaller number. This
-        is then :attr:`ResizableTrial.num_devices`, and requests for more devices than this limit are ignored.
+        If a trial fails on a number of devices after it has worked on fewer, it returns to the smaller number. This is
+        then :attr:`ResizableTrial.num_devices`, and requests for more devices than this limit are ignored.
         """
         ...
 
@@ -193,32 +194,31 @@ class Situation:
     """The devices and deadlines that a backend knows. A backend has it as attribute ``situation``."""
 
     num_devices: int
-    """Devices that the backend divides among all trials: most that are ever there. How many are there now is in the
+    """Maximum number of devices that the backend divides among all trials. The number that is present now is in the
     reports, see :const:`ST_DEVICES_PRESENT`."""
 
     deadline_s: float | None = None
     """Seconds after the start of the tuning by which the backend ends all trials. None: unknown; infinite: never."""
 
     planned_deadline_s: float | None = None
-    """The deadline for which the scheduler plans, in seconds; None until the scheduler names it."""
+    """The deadline for which the scheduler plans (s); None until the scheduler names it."""
 
     takes_plan: bool = False
-    """Whether a stop criterion without a deadline of its own will use that deadline."""
+    """Whether a stop criterion without its own deadline will use that deadline."""
 
 
 @runtime_checkable
 class SituatedTrial(Protocol):
     """A trial that shows its backend's settings, so that the scheduler can compare them with its own.
 
-    Optional: not
-    every trial does.
+    Optional: not every trial does.
 
-    A scheduler reads this when it gets its first trials, and must decide alike when these calls are replayed.
+    A scheduler reads this when it gets its first trials. It must make the same decisions if these calls are replayed.
     """
 
     @property
     def num_devices_total(self) -> int | None:
-        """Devices that the backend divides among all trials; None: unknown."""
+        """Number of devices that the backend divides among all trials; None: unknown."""
         ...
 
     @property
@@ -227,34 +227,34 @@ class SituatedTrial(Protocol):
         ...
 
     def plan_for(self, deadline_s: float) -> bool:
-        """Tells the backend for which deadline the scheduler plans, in seconds after the start of the tuning.
+        """Tells the backend the deadline for which the scheduler plans, in seconds after the start of the tuning.
 
         Returns
         -------
         bool
-            Whether a stop criterion uses this deadline, so that the trials will end by then.
+            Whether a stop criterion uses this deadline, so that the trials will have ended by then.
         """
         ...
 
 
 @runtime_checkable
 class RemovingScheduler(Protocol):
-    """A scheduler that says which checkpoints are no longer needed. Optional: not every scheduler does.
+    """A scheduler that tells which checkpoints are no longer needed. Optional: not every scheduler does.
 
-    The name of the method is that of Syne Tune before 0.15. Syne Tune 0.16 has kept the other half of that interface,
-    ``RemoveCheckpointsSchedulerMixin``: if the backend has ``delete_checkpoints=True``, the tuner asks the scheduler
-    for a callback, which calls ``delete_checkpoint(trial_id)`` of any backend.
+    The method has the name that it had in Syne Tune before 0.15. Syne Tune 0.16 has kept the other half of that
+    interface, ``RemoveCheckpointsSchedulerMixin``: if the backend has ``delete_checkpoints=True``, the tuner asks the
+    scheduler for a callback, which calls ``delete_checkpoint(trial_id)`` of any backend.
     """
 
     def trials_checkpoints_can_be_removed(self, since: int = 0) -> Sequence[int]:
-        """Trials that will never be resumed, and from whose checkpoint no other trial starts.
+        """Trials that will never be resumed, and from whose checkpoint no other trial will start.
 
         A trial is named once, when later reports of other trials cannot change this any more.
 
         Parameters
         ----------
         since
-            Number of trials to skip: those that were named first.
+            Number of trials to skip: the first ones that were named.
 
         Returns
         -------
@@ -266,10 +266,10 @@ class RemovingScheduler(Protocol):
 
 @runtime_checkable
 class ExtendableScheduler(Protocol):
-    """A scheduler with a deadline that a resume may postpone. Optional: not every scheduler has one."""
+    """A scheduler with a deadline that a resume may extend. Optional: not every scheduler has a deadline."""
 
     deadline_s: float | None
-    """None until the scheduler has taken the deadline of its backend, with its first trial."""
+    """None until the scheduler has adopted the deadline of its backend, with its first trial."""
 
     def assume_deadline(self, deadline_s: float) -> None:
         """Sets another deadline before the first call: the deadline of the run whose calls are replayed."""
@@ -278,26 +278,26 @@ class ExtendableScheduler(Protocol):
     def extend_deadline(self, deadline_s: float) -> None:
         """Extends the tuning to a later deadline.
 
-        Nothing runs when it is called. The trials that were running are launched again on the number of devices with
+        No trial runs during this call. The trials that were running are launched again, on the number of devices with
         which trials start. The tuner asks for suggestions again, even if it was told before that there are none.
         """
         ...
 
 
 def devices_present(result: Mapping[str, Any], num_devices: int) -> int:
-    """Devices that are there now, as far as a report says: all, unless its backend has said that there are fewer.
+    """Number of devices that are present according to a report: all, unless its backend reports fewer.
 
     Parameters
     ----------
     result
-        A report as a scheduler gets it.
+        A report as the scheduler receives it.
     num_devices
-        The devices that the scheduler plans with when all are there.
+        Number of devices with which the scheduler plans if all are present.
 
     Returns
     -------
     int
-        From 0 to ``num_devices``. What is no number counts as absent.
+        From 0 to ``num_devices``. A value that is not a number counts as absent.
     """
     present = result.get(ST_DEVICES_PRESENT)
     if isinstance(present, bool) or not isinstance(present, Integral):
@@ -306,13 +306,13 @@ def devices_present(result: Mapping[str, Any], num_devices: int) -> int:
 
 
 def num_nodes(result: Mapping[str, Any]) -> int:
-    """Nodes on which a report was computed, at least 1; 1 where it does not say."""
+    """Number of nodes on which a report was computed; 1 if the report does not tell."""
     nodes = result.get(ST_NUM_NODES)
     return 1 if isinstance(nodes, bool) or not isinstance(nodes, Integral) else max(1, int(nodes))
 
 
 def metric_names_of(scheduler: Any) -> list[str]:
-    """The metrics of a scheduler. Some of Syne Tune's, such as ``MedianStoppingRule``, give the only one as a text."""
+    """The metrics of a scheduler. Some schedulers of Syne Tune, such as ``MedianStoppingRule``, give one string."""
     names = scheduler.metric_names()
     return [names] if isinstance(names, str) else list(names)
 
@@ -323,25 +323,25 @@ def is_elastic(trial: object) -> bool:
 
 
 def is_followed(trial: object) -> TypeGuard[FollowedTrial]:
-    """Whether ``trial`` is a :class:`FollowedTrial`; ``isinstance`` of a protocol takes ten times as long."""
+    """Whether ``trial`` is a :class:`FollowedTrial`. ``isinstance`` with a protocol takes ten times as long."""
     return callable(getattr(trial, "follow", None))
 
 
 def is_publishing(trial: object) -> TypeGuard[PublishingTrial]:
-    """Whether ``trial`` is a :class:`PublishingTrial`; ``isinstance`` of a protocol takes ten times as long."""
+    """Whether ``trial`` is a :class:`PublishingTrial`. ``isinstance`` with a protocol takes ten times as long."""
     return callable(getattr(trial, "publish", None))
 
 
 def is_measured(trial: object) -> TypeGuard[MeasuredTrial]:
-    """Whether ``trial`` is a :class:`MeasuredTrial`; ``isinstance`` of a protocol takes ten times as long."""
+    """Whether ``trial`` is a :class:`MeasuredTrial`. ``isinstance`` with a protocol takes ten times as long."""
     return callable(getattr(trial, "measure", None))
 
 
 def __getattr__(name: str) -> Any:
     if name == "ElasticTrial":
         warnings.warn(
-            "syne_hypersched.contract.ElasticTrial is deprecated since version 0.1.0 and goes in version 0.2.0: use "
-            "syne_hypersched.contract.ResizableTrial instead",
+            "syne_hypersched.contract.ElasticTrial is deprecated since version 0.1.0 and will be removed in version "
+            "0.2.0: use syne_hypersched.contract.ResizableTrial instead",
             DeprecationWarning,
             stacklevel=2,
         )

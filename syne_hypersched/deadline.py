@@ -1,4 +1,4 @@
-"""The stop criterion of a deadline: no trial process is left after it."""
+"""The stop criterion for a deadline. After the deadline, no trial process is left."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ logger = logging.getLogger(__name__)
 
 
 class Deadline:
-    """Stop criterion for :class:`syne_tune.Tuner` that ends the tuning *by* a deadline rather than after it.
+    """Stop criterion for :class:`syne_tune.Tuner` that ends the tuning *by* a deadline, and not after it.
 
     Example: ``Tuner(..., stop_criterion=Deadline(3600, trial_backend=backend))``. Without a number,
-    ``Deadline(trial_backend=backend)``, it is the deadline for which :class:`~syne_hypersched.HyperSched` plans.
+    ``Deadline(trial_backend=backend)``, it uses the deadline for which :class:`~syne_hypersched.HyperSched` plans.
 
     Trials are asked to checkpoint and exit ``drain_s`` seconds before the deadline, and killed at the deadline. With
-    :class:`~syne_hypersched.ElasticLocalBackend` the processes that watch the trials do this on time, whatever the
-    ``sleep_time`` of the tuner is and however long a searcher takes. With
-    :class:`~syne_hypersched.ElasticSimulatorBackend` the deadline counts virtual seconds. With other backends the tuner
-    stops the trials when it next looks. A tuner with ``wait_trial_completion_when_stopping=True`` also ends at the
-    deadline: the trials that it would wait for are stopped.
+    :class:`~syne_hypersched.ElasticLocalBackend`, the processes that watch the trials do this on time, regardless of
+    the tuner's ``sleep_time`` and of the time that a searcher takes. With
+    :class:`~syne_hypersched.ElasticSimulatorBackend`, the deadline counts virtual seconds. With other backends, the
+    tuner stops the trials when it next checks. A tuner with ``wait_trial_completion_when_stopping=True`` also ends at
+    the deadline: the trials that it would wait for are stopped.
 
     Parameters
     ----------
     deadline_s
-        Seconds after the start of the tuning. By default the deadline of the scheduler, which the backend learns when
-        the first trial starts.
+        Seconds after the start of the tuning. Default: the deadline of the scheduler, which the backend learns when the
+        first trial starts.
     trial_backend
         The tuner's backend. A backend of this package enforces the deadline itself.
     drain_s
-        Seconds for the trials to checkpoint and exit; by default the ``grace_s`` of the backend, but at most a
-        twentieth of ``deadline_s``.
+        Seconds for the trials to checkpoint and exit. Default: the ``grace_s`` of the backend, but at most a twentieth
+        of ``deadline_s``.
 
     Raises
     ------
     TypeError
         ``deadline_s`` or ``drain_s`` is not a number.
     ValueError
-        ``deadline_s`` is not positive, or ``drain_s`` is not from 0 to below ``deadline_s``. Or ``deadline_s`` is not
-        given, and the backend is not one of this package, or the scheduler has no deadline when the first trial starts.
+        ``deadline_s`` is not positive, or ``drain_s`` is not at least 0 and below ``deadline_s``. Or ``deadline_s`` is
+        missing, and the backend is not from this package, or the scheduler has no deadline when the first trial starts.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Deadline:
             raise TypeError(f"trial_backend must be the backend of the tuner, an object, but got {trial_backend!r}")
         self._trial_backend = trial_backend
         self._wished_drain_s = drain_s
-        #: Seconds since the tuning started: the deadline also holds for a tuner that was saved.
+        #: Seconds since the tuning started. So the deadline also holds for a tuner that was saved.
         self._stopwatch = Stopwatch()
-        #: When the tuner stops, by :meth:`_now_s`; None until the backend knows the deadline.
+        #: When the tuner stops, on the clock of :meth:`_now_s`; None until the backend knows the deadline.
         self._stop_at: float | None = None
         self.deadline_s: float | None = None
         self.drain_s = 0.0
@@ -68,8 +68,8 @@ class Deadline:
             situation = getattr(trial_backend, "situation", None)
             if situation is None:
                 raise ValueError(
-                    "deadline_s must be given, or trial_backend must be one of this package that can say for which "
-                    f"deadline the scheduler plans, but got {trial_backend!r}"
+                    "deadline_s must be given, or trial_backend must be a backend of this package that knows the "
+                    f"deadline for which the scheduler plans, but got {trial_backend!r}"
                 )
             situation.takes_plan = True
         else:
@@ -126,7 +126,7 @@ class Deadline:
         return hasattr(self._trial_backend, "time_s")
 
     def _now_s(self) -> float:
-        """Virtual seconds since the start if the backend has them, else monotonic seconds of this process."""
+        """Virtual seconds since the start if the backend has them, otherwise monotonic seconds of this process."""
         return float(self._trial_backend.time_s) if self._is_virtual else time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Names of the files and folders of an experiment on disk that more than one module needs.
 
-Each of them is spelt only here. A name that a single module needs is a constant of that module; the names in the folder
-of a comparison are in :mod:`syne_hypersched.comparison.storage`. Names that Syne Tune gives, such as ``metadata.json``
-and ``results.csv.zip``, are in ``syne_tune.constants``.
+Each of them is defined only here. A name that a single module needs is a constant of that module. The names in the
+folder of a comparison are in :mod:`syne_hypersched.comparison.storage`. Names that Syne Tune defines, such as
+``metadata.json`` and ``results.csv.zip``, are in ``syne_tune.constants``.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import re
 # In the experiment's folder.
 
 EVENTS_FILENAME = "events.jsonl"
-"""The events of the trials' processes, one line for each."""
+"""The events of the trials' processes, one line for each event."""
 
 POOL_FILENAME = "pool.json"
-"""Which devices a run may use now. Not written by the run itself: by ``hypersched pool``, or a cluster's manager."""
+"""The devices that a run may use now. ``hypersched pool`` or a cluster's manager writes it, not the run itself."""
 
 SERVER_LOG_FILENAME = "preloading.log"
-"""Output of the server from which trials are forked."""
+"""Output of the server that forks the trials."""
 
 TUNER_LOCK_FILENAME = "tuner.lock"
-"""The file that a backend of this machine locks while its tuner runs."""
+"""The file that a backend on this machine locks while its tuner runs."""
 
 FIGURE_FILENAME = "run.png"
-"""Picture of the run, drawn by the report."""
+"""Picture of the run, which the report draws."""
 
 PAGE_FILENAME = "run.html"
-"""Page of the run, written by the report."""
+"""Page of the run, which the report writes."""
 
 BEST_DIRNAME = "best"
 """Link to a folder with the incumbent's checkpoint, configuration and report."""
@@ -45,16 +45,16 @@ LOCK_FILENAME = "lock"
 """In ``journal/``: the file that the writing tuner locks."""
 
 SETUP_FILENAME = "setup.dill"
-"""In ``journal/``: the tuner as it was before it started."""
+"""In ``journal/``: the tuner as it was before its start."""
 
 SNAPSHOT_FILENAME = "snapshot"
-"""In ``journal/``: the state of the scheduler after some of the calls."""
+"""In ``journal/``: the state of the scheduler after a number of calls."""
 
 FUNCTION_DIRNAME = "tune_function"
 """Folder of the function that :class:`~syne_hypersched.ElasticPythonBackend` tunes."""
 
 FUNCTION_FILENAME = "tune_function.dill"
-"""In ``tune_function/``: the function as its trials load it."""
+"""In ``tune_function/``: the function in the form that its trials load."""
 
 FUNCTION_RECORD_FILENAME = "tune_function.json"
 """In ``tune_function/``: the function's name and fingerprint."""
@@ -62,7 +62,7 @@ FUNCTION_RECORD_FILENAME = "tune_function.json"
 # In the folder of a trial.
 
 CONFIG_FILENAME = "config.json"
-"""The trial's configuration; also that of the incumbent, in ``best/``."""
+"""The trial's configuration; in ``best/``, that of the incumbent."""
 
 STDOUT_FILENAME = "std.out"
 """Standard output of rank 0 of all launches of a trial."""
@@ -88,6 +88,6 @@ def segment_name(number: int) -> str:
 
 
 def rank_log_name(name: str, rank: int) -> str:
-    """Name of the log of another rank than 0: ``std.out`` becomes ``std.rank1.out``."""
+    """Name of the log of a rank other than 0: ``std.out`` becomes ``std.rank1.out``."""
     stem, _, suffix = name.rpartition(".")
     return name if rank == 0 else f"{stem}.rank{rank}.{suffix}"

@@ -1,9 +1,8 @@
 """Rungs of successive halving, with order statistics in O(log n).
 
-Every value in a rung is to be minimised. Callers negate metrics to be maximised, and turn NaN and infinities into
-``+inf``, which is the worst value. Recording, the interpolated quantile, the rank of a value and the
-best paused trial each cost O(log n) amortised, n being the number of values recorded: a rung is never sorted again and
-never scanned.
+Every value in a rung is to be minimised. Callers negate metrics to be maximised, and replace NaN and infinities by
+``+inf``, the worst value. With n recorded values, each of these operations costs O(log n) amortised: recording, the
+interpolated quantile, the rank of a value, and the best paused trial. A rung is never sorted again and never scanned.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from syne_hypersched._sorted_floats import SortedFloats
 from syne_hypersched.checks import is_number
 
 _INTEGER_TOLERANCE = 1e-9
-"""Relative distance up to which a position in a rung is rounded to an integer, since ``1 - 1/3`` is not exact."""
+"""Relative distance up to which a position in a rung is rounded to an integer, because ``1 - 1/3`` is not exact."""
 
 
 MOST_RUNGS = 1000
-"""Most rungs of a ladder; a ratio that gives more is taken for a mistake."""
+"""Maximum number of rungs of a ladder. A ratio that gives more is probably a mistake."""
 
 
 def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> tuple[float | int, ...]:
     """The levels ``grace_period * reduction_factor ** i`` that lie strictly below ``max_t``, ascending.
 
-    The arguments are taken as the decimal numbers that Python prints for them, so that 100 times 1.1 is 110 and not
+    The arguments are read as the decimal numbers that Python prints for them. So 100 times 1.1 is 110, and not
     110.00000000000001, which is above the level of a report at 110.
 
     Parameters
@@ -46,7 +45,7 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     Returns
     -------
     tuple
-        The levels, as ``int`` where they are integral. May be empty.
+        The levels, as ``int`` if they are integral. May be empty.
 
     Raises
     ------
@@ -77,7 +76,7 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
 
 
 class Rung:
-    """The values recorded at one resource level, and which of their trials are paused there.
+    """The values recorded at one resource level, and the trials that are paused there.
 
     Example
     -------
@@ -117,7 +116,7 @@ class Rung:
         return trial_id in self._order
 
     def record(self, trial_id: int, value: float) -> bool:
-        """Records the value of a trial; the first value of a trial is kept for good.
+        """Records the value of a trial. The first value of a trial is kept permanently.
 
         Parameters
         ----------
@@ -129,7 +128,7 @@ class Rung:
         Returns
         -------
         bool
-            Whether the value was recorded. It is not if the trial already has one here.
+            Whether the value was recorded. It was not if the trial already has a value here.
 
         Raises
         ------
@@ -159,9 +158,10 @@ class Rung:
     def quantile(self, q: float) -> float:
         """The ``q``-quantile of the values, interpolated linearly as by :func:`numpy.quantile`.
 
-        There are two differences, so that it can be used as a cutoff. A quantile that equals a value up to rounding is
-        that value, so that a trial with this value meets the cutoff. A quantile strictly between a finite value and
-        ``+inf`` is the greatest finite float: the worst trial does not meet a cutoff that only its value has raised.
+        There are two differences, so that the quantile can be used as a cutoff. If it equals a value up to rounding,
+        the result is that value, so that a trial with this value meets the cutoff. If it is strictly between a finite
+        value and ``+inf``, the result is the greatest finite float. So the worst trial does not meet a cutoff that only
+        its own value has raised.
 
         Parameters
         ----------
@@ -213,11 +213,11 @@ class Rung:
             heapq.heappush(self._paused_heap, (self._values[order], order, trial_id))
 
     def unpause(self, trial_id: int) -> None:
-        """Marks a trial as no longer paused at this rung; nothing happens if it was not."""
+        """Marks a trial as no longer paused at this rung. Does nothing if it was not paused."""
         self._paused.discard(trial_id)
 
     def best_paused(self) -> int | None:
-        """The best trial that is paused at this rung, ties in the order of recording; None if no trial is."""
+        """The best trial that is paused at this rung; ties in the order of recording; None if no trial is paused."""
         heap = self._paused_heap
         while heap and heap[0][2] not in self._paused:
             heapq.heappop(heap)
@@ -257,19 +257,19 @@ class RungLadder:
             raise ValueError(f"levels must be strictly ascending, but got {self._levels!r}")
 
     def passed(self, resource: float) -> tuple[Rung, ...]:
-        """The rungs whose level is at most ``resource``, highest first."""
+        """The rungs whose level is at most ``resource``, the highest first."""
         return self.rungs[: bisect_right(self._levels, resource)][::-1]
 
     def record(self, trial_id: int, resource: float, value: float) -> tuple[Rung, ...]:
-        """Records the value of a trial at every rung that it has passed and where it has none yet.
+        """Records the value of a trial at every rung that it has passed and where it has no value yet.
 
-        So a trial that skips levels between two reports counts in all rungs that it has passed, with the first value
-        that it reported at or past each.
+        So if a trial skips levels between two reports, it counts in all rungs that it has passed, with the first value
+        that it reported at or above each.
 
         Returns
         -------
         tuple
-            The rungs where the value was recorded, highest first.
+            The rungs where the value was recorded, the highest first.
 
         Raises
         ------
@@ -279,12 +279,12 @@ class RungLadder:
         return tuple(rung for rung in self.passed(resource) if rung.record(trial_id, value))
 
     def record_highest(self, trial_id: int, resource: float, value: float) -> Rung | None:
-        """Records the value of a trial at the highest rung that it has passed and where it has none yet.
+        """Records the value of a trial at the highest rung that it has passed, if it has no value there yet.
 
         Returns
         -------
         Rung or None
-            That rung, None if there is none.
+            That rung; None if there is none.
 
         Raises
         ------
@@ -300,7 +300,7 @@ class RungLadder:
         return None
 
     def next_level(self, trial_id: int, resource: float) -> float:
-        """The level up to which :meth:`record_highest` records nothing of a trial that has come to ``resource``.
+        """The level up to which :meth:`record_highest` records nothing for a trial that has reached ``resource``.
 
         Returns
         -------

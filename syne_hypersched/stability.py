@@ -1,7 +1,7 @@
 """Marks parts of the public interface that may still change, and parts that will be removed.
 
 An *experimental* part works and is tested, but its names and arguments may change in any version. A *deprecated* part
-works for one more version: its warning says what to write instead, and when it is removed.
+works for one more version. Its warning names the replacement and the version in which it is removed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _said: set[str] = set()
 
 
 class ExperimentalWarning(Warning):
-    """Warning that a used part of the interface may still change."""
+    """Warning that a part of the interface is used that may still change."""
 
 
 def experimental(since: str) -> Callable[[C], C]:
     """Decorator of a class or function whose interface may still change.
 
-    Its docstring says so, and its first use in a process raises an :class:`ExperimentalWarning`.
+    Its docstring tells this, and its first use in a process raises an :class:`ExperimentalWarning`.
 
     Example::
 
@@ -58,7 +58,7 @@ def experimental(since: str) -> Callable[[C], C]:
 def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
     """Decorator of a class or function that will be removed.
 
-    Its docstring says so, and every use raises a ``DeprecationWarning``.
+    Its docstring tells this, and every use raises a ``DeprecationWarning``.
 
     Example::
 
@@ -72,7 +72,7 @@ def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
     removed
         The version in which it is removed.
     instead
-        What to write instead.
+        The replacement.
     """
 
     def decorate(target: C) -> C:
@@ -81,7 +81,7 @@ def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
         def warn() -> None:
             warnings.warn(message, DeprecationWarning, stacklevel=3)
 
-        paragraph = f".. deprecated:: {since} It goes in version {removed}. Use {instead} instead."
+        paragraph = f".. deprecated:: {since} It will be removed in version {removed}. Use {instead} instead."
         return _warning(target, warn, paragraph)
 
     return decorate
@@ -89,7 +89,7 @@ def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
 
 def deprecation(what: str, since: str, removed: str, instead: str) -> str:
     """The text of a ``DeprecationWarning``."""
-    return f"{what} is deprecated since version {since} and goes in version {removed}: use {instead} instead"
+    return f"{what} is deprecated since version {since} and will be removed in version {removed}: use {instead} instead"
 
 
 def former_arguments(
@@ -100,9 +100,9 @@ def former_arguments(
     moved: Mapping[str, str] | None = None,
     translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator of a constructor that still takes the arguments of the version before, with a ``DeprecationWarning``.
+    """Decorator of a constructor that still accepts the previous version's arguments, with a ``DeprecationWarning``.
 
-    The signature that ``help`` and type checkers see is that of the present version.
+    ``help`` and type checkers see the signature of the present version.
 
     Example::
 
@@ -113,11 +113,11 @@ def former_arguments(
     Parameters
     ----------
     since
-        The version in which the old spelling was deprecated.
+        The version in which the old form was deprecated.
     removed
-        The version in which it is removed.
+        The version in which the old form is removed.
     positional
-        Arguments that were positional and are keyword-only now, in their former order.
+        Arguments that were positional and are now keyword-only, in their former order.
     moved
         Arguments that no longer exist, each with its replacement.
     translate
@@ -159,7 +159,7 @@ def former_arguments(
 
 
 def _spelt(arguments: Sequence[str]) -> str:
-    """Arguments as in one call: the options of an object are given to it together.
+    """Arguments as in one call. The options of one object are combined.
 
     ``rule=..., rule=Rule(a=...), rule=Rule(b=...)`` becomes ``rule=Rule(a=..., b=...)``.
     """
@@ -180,7 +180,7 @@ def _spelt(arguments: Sequence[str]) -> str:
 
 
 def _warning(target: C, warn: Callable[[], None], paragraph: str) -> C:
-    """Adds a paragraph to the docstring of a class or function, which then warns when it is used."""
+    """Adds a paragraph to the docstring of a class or function, and makes it warn when it is used."""
     target.__doc__ = _with_paragraph(target.__doc__, paragraph)
     if not inspect.isclass(target):
 
@@ -197,13 +197,13 @@ def _warning(target: C, warn: Callable[[], None], paragraph: str) -> C:
         warn()
         init(self, *args, **kwargs)
 
-    # The class object itself stays: pickles, subclasses and isinstance() refer to it.
+    # The class object itself is kept, since pickles, subclasses and isinstance() refer to it.
     vars_of: Any = target
     vars_of.__init__ = checked_init
     return target
 
 
 def _with_paragraph(docstring: str | None, paragraph: str) -> str:
-    """The docstring with another paragraph after the first one."""
+    """The docstring with a new paragraph after the first one."""
     first, _, rest = inspect.cleandoc(docstring or "").partition("\n\n")
     return "\n\n".join(part for part in (first, textwrap.fill(paragraph, 110), rest) if part)

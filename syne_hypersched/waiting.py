@@ -1,4 +1,4 @@
-"""A tuner that waits for reports instead of sleeping: a callback, and the part that other callbacks use, too."""
+"""Makes a tuner wait for reports instead of sleeping: a callback, and the part that other callbacks also use."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ logger = logging.getLogger(__name__)
 class Wait:
     """Makes a tuner wait for events of its trials instead of sleeping, if its backend can.
 
-    When all workers are busy, Syne Tune's tuner sleeps for ``sleep_time`` seconds, 5 by default, even if a trial
-    reports earlier. Here its sleep takes no time. A callback waits instead, at most for the ``sleep_time`` of the user.
-    If a tuner has several such callbacks, one of them waits.
+    When all workers are busy, Syne Tune's tuner sleeps for ``sleep_time`` seconds (default: 5), even if a trial reports
+    earlier. With this class, its sleep takes no time. A callback waits instead, at most for the user's ``sleep_time``.
+    If a tuner has several such callbacks, only one of them waits.
     """
 
     def __init__(self) -> None:
         self._tuner: Any = None
-        #: The ``sleep_time`` of the user; None: the tuner sleeps, or another callback waits.
+        #: The user's ``sleep_time``; None: the tuner sleeps, or another callback waits.
         self._asked_s: float | None = None
-        #: The tuner, until it has ended.
+        #: The tuner, until its end.
         self._to_store: Any = None
 
     def begin(self, tuner: Any) -> None:
-        """The tuning starts. A tuner that was stored while it ran goes on with the ``sleep_time`` of the user."""
+        """Handles the start of the tuning. A tuner stored while it ran continues with the user's ``sleep_time``."""
         check_has_begun_here(tuner)
         shorten_table(tuner)
         store_safely(tuner)
@@ -53,14 +53,14 @@ class Wait:
             tuner.sleep_time = 0
 
     def sleep(self) -> None:
-        """The tuner would sleep now."""
+        """Waits at the moment when the tuner would sleep."""
         if self._asked_s is not None:
             self._tuner.trial_backend.wait_for_news(self._asked_s)
 
     def end(self) -> None:
-        """The tuning ends: restores the ``sleep_time`` of the user, and warns if no trial has reported anything.
+        """Handles the end of the tuning: restores the user's ``sleep_time``, and warns if no trial has reported.
 
-        To be called last, since it stores the tuner.
+        Call it last, since it stores the tuner.
         """
         if self._asked_s is not None and self._tuner is not None:
             if sys.exc_info()[1] is None:
@@ -77,14 +77,14 @@ def warn_if_silent(status: TuningStatus, path: Path) -> None:
     Parameters
     ----------
     status
-        The tuner's.
+        Status of the tuner.
     path
         Folder of the experiment.
     """
     if status.num_trials_started and not status.num_trials_failed and not status.overall_metric_statistics.count:
         logger.warning(
             "No trial has reported in the %.4g s of the tuning, so there is no result: %s started. A tuning must last "
-            "longer than the script takes to start and to report for the first time. Have the script report earlier or "
+            "longer than the script takes to start and to report for the first time. Make the script report earlier or "
             "more often, with syne_tune.Reporter, or give it more time.%s",
             status.wallclock_time, counted(status.num_trials_started, "trial"), hint_of_misplaced_reports(path / "0"),
         )  # fmt: skip
@@ -93,27 +93,27 @@ def warn_if_silent(status: TuningStatus, path: Path) -> None:
 class WaitForReports(StoreResultsCallback):
     """Callback of :class:`syne_tune.Tuner`, with which the tuner handles every report at once.
 
-    By default the tuner looks once in 5 seconds; trials that should be paused or stopped train on in the meantime.
-    Where the results cannot be stored, as on a full disk, there is a warning, and the tuning goes on.
+    By default, the tuner looks for reports once in 5 seconds. In the meantime, trials go on training that should be
+    paused or stopped. If the results cannot be stored, for example on a full disk, the tuning goes on with a warning.
     Example::
 
         tuner = Tuner(backend, scheduler, stop_criterion, n_workers=4, callbacks=[WaitForReports()])
 
     It replaces Syne Tune's ``StoreResultsCallback``, and stores the same results unless another callback of the tuner
-    does. The tuner still checks its stop criterion once a second, or once in ``sleep_time`` if that is less.
+    does. The tuner still checks its stop criterion once a second, or once in ``sleep_time`` if that is shorter.
     :class:`~syne_hypersched.Journal` and :class:`~syne_hypersched.experiments.LiveProgress` do the same. With a backend
     of another package, the tuner sleeps as before.
 
-    On a terminal, a tuner that has no :class:`~syne_hypersched.experiments.LiveProgress` gets one; the environment
-    variable ``SYNE_HYPERSCHED_LIVE=0`` turns that off.
+    On a terminal, a tuner without :class:`~syne_hypersched.experiments.LiveProgress` gets one. The environment variable
+    ``SYNE_HYPERSCHED_LIVE=0`` turns this off.
 
     Parameters
     ----------
     add_wallclock_time
         Whether each result has the seconds since the start of the tuning, as ``st_tuner_time``.
     extra_results_composer
-        Makes more columns of the results: called with the tuner at each report, it returns a dictionary or None. By
-        default there are none.
+        Creates additional columns of the results. It is called with the tuner at each report, and returns a dictionary
+        or None. Default: no additional columns.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class WaitForReports(StoreResultsCallback):
         super().__init__(checks.truth("add_wallclock_time", add_wallclock_time), extra_results_composer)
         self._wait = Wait()
         self._stores = True
-        #: Why the results could not be stored when this was tried last.
+        #: Why the last attempt to store the results failed.
         self._error: OSError | None = None
 
     def on_tuning_start(self, tuner: Any) -> None:
@@ -151,7 +151,7 @@ class WaitForReports(StoreResultsCallback):
         self._wait.sleep()
 
     def on_tuning_end(self) -> None:
-        """Stores all results, in a temporary folder if the experiment's cannot take them; called by the tuner."""
+        """Stores all results, in a temporary folder if the experiment's folder has no room; called by the tuner."""
         if self._stores:
             super().on_tuning_end()
             if self._error is not None and self.csv_file is not None:

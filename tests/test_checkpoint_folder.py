@@ -48,7 +48,7 @@ def test_a_damaged_newest_one_is_left_out_with_a_warning(tmp_path: Path, name: s
         content[len(content) // 2] ^= 1
         file.write_bytes(content[:-3] if damage == "torn" else content)
     # One bit of the manifest may be blank space in its text; anything else is noticed.
-    with pytest.warns(UserWarning, match=f"{newest} is left out, since its .* the checkpoint before it is tried"):
+    with pytest.warns(UserWarning, match=f"{newest} is skipped, since its .* the previous checkpoint is tried"):
         assert folder.newest() == str(before)
 
 

@@ -10,7 +10,8 @@ from syne_hypersched import contract
 
 def test_the_old_name_of_a_resizable_trial_works_with_a_warning():
     with pytest.warns(
-        DeprecationWarning, match=r"ElasticTrial is deprecated .* goes in version 0\.2\.0: use .*ResizableTrial"
+        DeprecationWarning,
+        match=r"ElasticTrial is deprecated .* removed in version 0\.2\.0: use .*ResizableTrial",
     ):
         assert contract.ElasticTrial is contract.ResizableTrial
     with pytest.raises(AttributeError, match="no attribute 'StretchyTrial'"):

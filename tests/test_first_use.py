@@ -10,7 +10,7 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_hypersched import ElasticLocalBackend, ElasticSimulatorBackend, ResizeBest, WaitForReports, simulate
 from tests.schedulers.families import FAMILIES, Curves
 
-USED = "make the scheduler, the backend and the stop criterion anew"
+USED = "make a new scheduler, backend and stop criterion"
 
 
 @pytest.fixture(autouse=True)

@@ -17,9 +17,9 @@ REPORT = '[tune-metric]: {"epoch": 1}\n'
     [
         ({}, ""),
         ({"std.out": REPORT, "std.err": "an error\n", "std.rank1.err": ""}, ""),
-        ({"std.err": f"INFO {REPORT}"}, "std.err: print them to standard output"),
+        ({"std.err": f"INFO {REPORT}"}, "std.err, but only standard output is read"),
         ({"std.err": "", "std.rank1.out": REPORT}, "std.rank1.out: only reports of rank 0 count"),
-        ({"std.err": REPORT, "std.rank1.err": REPORT}, "std.err: print them to standard output"),
+        ({"std.err": REPORT, "std.rank1.err": REPORT}, "std.err, but only standard output is read"),
         ({"std.err.1": REPORT, "other.out": REPORT}, ""),
         ({"std.err": "[tune-metric]: is how a report begins\n"}, ""),
     ],
@@ -52,5 +52,6 @@ def test_a_script_that_reports_on_standard_error_is_told_so(tmp_path, monkeypatc
         save_tuner=False, tuner_name="misplaced", suffix_tuner_name=False,
     ).run()  # fmt: skip
     assert (
-        f"There are reports in {tmp_path / 'misplaced' / '0' / 'std.err'}: print them to standard output" in caplog.text
+        f"There are reports in {tmp_path / 'misplaced' / '0' / 'std.err'}, but only standard output is read"
+        in caplog.text
     )

@@ -37,7 +37,7 @@ class Drone:
 def test_a_deprecated_function_works_and_names_the_new_one_where_it_is_called():
     with pytest.warns(
         DeprecationWarning,
-        match=r"twice is deprecated since version 0\.1\.0 and goes in version 0\.2\.0: use double\(\)",
+        match=r"twice is deprecated since version 0\.1\.0 and will be removed in version 0\.2\.0: use double\(\)",
     ) as caught:
         assert twice(4) == 8
     assert caught[0].filename == __file__

@@ -324,7 +324,7 @@ class Bursts:
         self._paths.discard_in(path)
 
     def _miss(self, path: str) -> None:
-        """Notes the removal of a file that existed before the launch and before its first checkpoint."""
+        """Notes a removal. Files from before the launch may be removed before the first checkpoint is written."""
         missed = self._present.remove(path, self._paths.names)
         self._gone.extend(missed)
         self._unsure.update(map(pattern_of, missed))
@@ -333,7 +333,7 @@ class Bursts:
         """Notes the removal of a file or folder. A folder put in place whole counts as gone with its first file."""
         self._miss(path)
         path = self._paths.holder(path)
-        # Otherwise a part of this checkpoint would be left behind.
+        # This settles a guess: if both were parts of one checkpoint, a part would stay.
         self._is_guess = self._is_guess and (path in self._paths or pattern_of(path) not in self._paths.names)
         written = [other for other in self._turns.written.within(path) if other not in self._removed]
         if not (written or self._paths.has_in(path) or self._since.has_in(path)):

@@ -22,7 +22,7 @@ def begin_drain(checkpoints: str, observer: Observer, may_wait: bool) -> tuple[b
     checkpoints
         The checkpoint folder.
     observer
-        What was seen of the folder; it is told which files are in doubt.
+        Observations of the folder; it receives the files in doubt.
     may_wait
         Whether there is time to wait for a save.
 

@@ -35,7 +35,7 @@ class Observer:
     watch
         The events of the folder and of the log.
     matcher
-        It is told the reports, and the beginnings and ends of files.
+        Receives the reports, and the beginnings and ends of files.
     on_surprise
         Called when a file is written to, although the prediction was that it would not be.
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from syne_hypersched.checkpoints._states import State
 
-#: A save began soon after a report if an epoch takes so many times longer.
+#: A save began soon after a report if an epoch takes at least so many times its delay.
 _SOON_FACTOR = 3.0
 #: A save did not begin soon after a report if so many times the delay is at least the time between two reports.
 _NOT_SOON_FACTOR = 5.0

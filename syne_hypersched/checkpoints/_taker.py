@@ -39,7 +39,7 @@ class Taker:
     observer
         Shows whether the folder changes.
     matcher
-        It is told which state is a generation.
+        Receives the states that are generations.
     is_ending
         Returns whether the launch is to end, so that no process may have to wait long.
 

@@ -47,7 +47,7 @@ class _Kind:
     """Arguments that the name implies."""
     knows_deadline: bool = False
     knows_devices: bool = False
-    """Whether the scheduler is told beforehand which devices come and go."""
+    """Whether the scheduler knows beforehand which devices come and go."""
     searcher: str | None = "random_search"
     """Default of the part after ``+``; None: the name has no such part."""
 

@@ -315,7 +315,7 @@ class ElasticCallback(TrainerCallback):
             )
 
     def _seed_again(self, args: Any, state: Any) -> None:
-        """Seeds the random generators anew if their states for this number of devices are missing."""
+        """Seeds the random generators again if their states for this number of devices are missing."""
         name = "rng_state.pth" if args.world_size <= 1 else f"rng_state_{args.process_index}.pth"
         if self.checkpoint is not None and not os.path.isfile(os.path.join(self.checkpoint, name)):
             set_seed(args.seed + state.global_step)

@@ -73,7 +73,7 @@ def _facts(known: RunCurves) -> list[str]:
     measured = ", ".join(f"{size}: {speed:.2f}" for size, speed in known.speed_up.items() if size > 1)
     speed = f"speed-up by devices, as measured in this run: {measured}"
     if not measured:
-        speed = "speed-ups are unknown, and taken as none: no trial has trained on one device and on several"
+        speed = "speed-ups are unknown, and assumed to be 1: no trial has trained on one device and on several"
     trials = f"reports of {counted(len(known.curves), 'trial')}: {whole} trained to {shown(known.time_attr)} "
     trials += f"{known.max_t:g} or to its own end, {known.num_censored} paused, stopped or cut off before"
     machine = f"{counted(known.num_devices, 'device')}, {seconds_text(known.deadline_s)} s from the first launch; "
@@ -105,7 +105,7 @@ def _table(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def verdict(known: RunCurves, outcome: Outcome) -> str:
-    """In one or two words: ``same trial``, ``same, not sure``, ``lost`` or ``other, not sure``."""
+    """The verdict in a few words, such as ``same trial`` or ``another, as far as known``."""
     if outcome.winner is None:
         return "no result"
     same = outcome.winner == known.best_trial
@@ -126,31 +126,31 @@ def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
     if likely:
         rivals = sorted({outcome.hopeful_winner for outcome in likely if outcome.hopeful_winner is not None})
         found.append(
-            f"As far as is known, it would have won {_labels(likely)}, too; there, trial {_listed(rivals, ' or ')} "
-            "would have been trained further than the run has done, and might have been better."
+            f"As far as is known, it would also have won {_labels(likely)}. But trial {_listed(rivals, ' or ')} "
+            "would have been trained further there than in the run, and might have been better."
         )
     found += [_loss(known, outcome) for outcome in others if outcome.winner != known.best_trial]
     if any(outcome.out_of_trials_s is not None for outcome in outcomes if outcome not in others):
         found.append(
-            "In the replay of the run as it was, devices become free earlier than they did, and no configuration is "
-            "left for them: they go to the trials that there are."
+            "In the replay of the run as it was, devices become free earlier than in the run, and no configuration is "
+            "left for them. They go to the existing trials."
         )
     late = [outcome for outcome in others if outcome.out_of_trials_s is not None]
     if late:
         found.append(
-            f"Not known: {_labels(late)}, configurations would have been tried that the run has not tried; what they "
-            "would have brought cannot be said. The replay gives their devices to the known trials."
+            f"Not known: {_labels(late)}, configurations would have been tried that the run has not tried. Their "
+            "results are unknown. The replay gives their devices to the known trials."
         )
     beyond = sorted({trial_id for outcome in outcomes for trial_id in outcome.beyond})
     if beyond:
         found.append(
             f"Not known: how trial{'s' if len(beyond) > 1 else ''} {_listed(beyond)} would have gone on after the run "
-            "ended their training. Each was taken once to stay at its best known value, and once to gain as much as "
-            "any trial has gained over the same levels; the truth may be beyond both."
+            "ended their training. One replay assumes that each stays at its best known value, and one that it gains "
+            "as much as any trial has gained over the same levels. The truth may be outside of both."
         )
     found.append(
-        "Times are those that this run has measured, and configurations come in its order: a searcher that learns "
-        "would have proposed others."
+        "Times are those that this run has measured, and configurations come in the order of the run. A model-based "
+        "searcher would have proposed others."
     )
     return found
 

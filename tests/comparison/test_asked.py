@@ -1,4 +1,4 @@
-"""What is the same in schedulers that ask another package for configurations."""
+"""The common part of schedulers that ask another package for configurations."""
 
 from __future__ import annotations
 

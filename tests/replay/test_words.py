@@ -30,10 +30,10 @@ def test_what_is_not_known_is_said():
     known = known_of([[0.9, 0.8, 0.3, 0.2], [0.5]])
     text = text_of(known, ReplayScenario("with to-the-end", "to-the-end", 1, 100.0))
     assert "1 paused, stopped or cut off before" in text
-    assert "As far as is known, it would have won with to-the-end, too; there, trial 1 would have been trained" in text
+    assert "As far as is known, it would also have won with to-the-end. But trial 1 would have been trained" in text
     assert "Not known: how trial 1 would have gone on" in text
     assert "Not known: with to-the-end, configurations would have been tried" in text
-    assert "speed-ups are unknown, and taken as none" in text
+    assert "speed-ups are unknown, and assumed to be 1" in text
 
 
 def test_a_replay_that_does_not_reproduce_the_run_says_so():
@@ -46,7 +46,7 @@ def test_the_run_as_it_was_has_tried_all_that_it_has_tried():
     outcomes = [replace(outcome, out_of_trials_s=3.0) for outcome in replay_scenarios(known, [as_it_was(known)])]
     text = describe_replay(known, outcomes)
     assert "the run has not tried" not in text
-    assert "In the replay of the run as it was, devices become free earlier than they did" in text
+    assert "In the replay of the run as it was, devices become free earlier than in the run" in text
     other = replace(outcomes[0], scenario=replace(outcomes[0].scenario, label="with pasha"))
     both = describe_replay(known, [*outcomes, other])
     assert "Not known: with pasha, configurations would have been tried that the run has not tried" in both

@@ -131,7 +131,7 @@ def test_a_trial_waits_for_room_for_the_checkpoint_with_which_it_begins(trials, 
     monkeypatch.setattr(copying, "free_mb", lambda folder: free[0])
     trials.ids.append(trials.backend.start_trial({"epochs": 3}, checkpoint_trial_id=0).trial_id)
     trials.epochs[1] = []
-    trials.until(lambda: "there is no room for a copy of 0 MB" in caplog.text)
+    trials.until(lambda: "there is no room for a copy (0 MB)" in caplog.text)
     assert trials.events("wait")[0].trial_id == 1
     assert trials.status[1] == Status.in_progress
     trials.backend.delete_checkpoint(0)  # it stays until it is copied

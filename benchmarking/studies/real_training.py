@@ -188,7 +188,12 @@ def write(
             lines += [*value_lines(foreseen[script]), ""]
         if script in told:
             costs, rows = told[script]
-            lines += [f"Predicted by the simulator with the measured costs of these runs: {costs}.", "", *value_lines(rows), ""]
+            lines += [
+                f"Predicted by the simulator with the measured costs of these runs: {costs}.",
+                "",
+                *value_lines(rows),
+                "",
+            ]
     (output / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     kinds = {"real": real, "predicted": foreseen, "told": {script: rows for script, (_, rows) in told.items()}}
     parts = [rows.assign(kind=kind) for kind, of_script in kinds.items() for rows in of_script.values()]

@@ -154,25 +154,26 @@ READING_OF = (8, 20)
 """Number of tables and seeds for which the text below was written; other reports omit it."""
 
 READING = """\
-The LCBench tables are predictions of a surrogate. The other tables are measured. The adaptive strategy was chosen on all
-of these tables except spikenas-cifar10, so its lead in this report is an optimistic estimate. On spikenas-cifar10 the
-median configuration is so close to the best value that regrets of 3 occur. At short deadlines, this table dominates the
-mean over all tables. So the report also gives the mean without this table.
+The LCBench tables are predictions of a surrogate. The other tables are measured. The adaptive strategy was chosen on
+all of these tables except spikenas-cifar10, so its lead in this report is an optimistic estimate. On spikenas-cifar10
+the median configuration is so close to the best value that regrets of 3 occur. At short deadlines, this table
+dominates the mean over all tables. So the report also gives the mean without this table.
 
 Results on the seven other tables:
 
-- HyperSched's published rules are behind random search and ASHA at every deadline, for all numbers of devices, scalings
-  and launch costs in this report. Up to a deadline of one full run, they admit about half as many trials as ASHA.
-- The published rules are ahead only on spikenas-cifar10 at the two shortest deadlines. Because of this table alone, they
-  are ahead of ASHA at the shortest deadline in the mean of all tables, unless scaling is poor.
-- If a launch costs 1 %, the adaptive strategy has the lowest mean at every deadline. Its lead is larger on 32 devices, and
-  slightly smaller if scaling is poor. If a launch costs 5 %, random search, which has the fewest launches, is level with
-  the adaptive strategy at the shortest deadline.
-- PASHA does not train the configuration that it finds to the end. So it is behind ASHA by this measure, which is not the
-  purpose of PASHA.
+- HyperSched's published rules are behind random search and ASHA at every deadline, for all numbers of devices,
+  scalings and launch costs in this report. Up to a deadline of one full run, they admit about half as many trials as
+  ASHA.
+- The published rules are ahead only on spikenas-cifar10 at the two shortest deadlines. Because of this table alone,
+  they are ahead of ASHA at the shortest deadline in the mean of all tables, unless scaling is poor.
+- If a launch costs 1 %, the adaptive strategy has the lowest mean at every deadline. Its lead is larger on 32 devices,
+  and slightly smaller if scaling is poor. If a launch costs 5 %, random search, which has the fewest launches, is
+  level with the adaptive strategy at the shortest deadline.
+- PASHA does not train the configuration that it finds to the end. So it is behind ASHA by this measure, which is not
+  the purpose of PASHA.
 - Syne Tune's ASHA and the ASHA of this package make the same decisions.
-- The scaling tables of the ResNets give almost the same results. With that of bAbI, whose speed-up ends at 2.75, and with
-  the poor one, growing trials is worth less."""
+- The scaling tables of the ResNets give almost the same results. With that of bAbI, whose speed-up ends at 2.75, and
+  with the poor one, growing trials is worth less."""
 
 
 def means_of(table: pd.DataFrame) -> Means:

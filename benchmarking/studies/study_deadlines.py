@@ -236,7 +236,10 @@ def base_section(base: pd.DataFrame, output: Path) -> list[str]:
     lines += [f"{base.seed.nunique()} seeds.", "", f"![{CAPTION}](regret.png)", "", f"*{CAPTION}.*", ""]
     for name, rows in kinds.items():
         lines += [f"### {_capital(name)}", "", *regret_lines(rows, TITLES), ""]
-        lines += ["Difference of regret from the adaptive strategy, paired by seed (above 0, the adaptive strategy is better):", ""]
+        lines += [
+            "Difference of regret from the adaptive strategy, paired by seed (above 0, this strategy is better):",
+            "",
+        ]
         lines += [*gain_lines(rows, ADAPTIVE, {s: t for s, t in TITLES.items() if s != ADAPTIVE}), ""]
     return lines
 
@@ -278,7 +281,12 @@ def arms_section(title: str, introduction: str, rows: pd.DataFrame, arms: dict[s
     """Mean regret of some arms in the base setting, and the difference from the adaptive strategy."""
     names = ", ".join(dict.fromkeys(rows.benchmark))
     lines = [f"## {title}", "", f"{introduction} Tables: {names}; {rows.seed.nunique()} seeds.", ""]
-    lines += [*regret_lines(rows, arms), "", "Difference from the first row, paired by seed (above 0, the first row is better):", ""]
+    lines += [
+        *regret_lines(rows, arms),
+        "",
+        "Difference from the first row, paired by seed (above 0, the first row is better):",
+        "",
+    ]
     return [*lines, *gain_lines(rows, ADAPTIVE, {s: t for s, t in arms.items() if s != ADAPTIVE}), ""]
 
 

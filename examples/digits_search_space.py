@@ -26,9 +26,11 @@ CONFIG_SPACE = {
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--deadline", type=float, default=60.0, help="seconds that the tuning may take (default 60)")
+    parser.add_argument("--deadline", type=float, default=60.0, help="deadline of the tuning in seconds (default 60)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scheduler (default 0)")
-    parser.add_argument("--num-devices", type=int, help="CPU slots to share out (default: one a core, at least 2)")
+    parser.add_argument(
+        "--num-devices", type=int, help="CPU slots that trials share (default: one per core, at least 2)"
+    )
     parser.add_argument("--output", help="folder for the results (default: Syne Tune's own, ~/syne-tune)")
     return parser
 

@@ -1,8 +1,8 @@
-"""Tells Ray that this machine is to go, so that its trials move to other nodes before it does.
+"""Tells Ray that this machine will be removed, so that its trials move to other nodes before.
 
-``drain_node.py`` does so at once, for the hook of a container that is to end. ``drain_node.py --spot`` waits for the
-notice that EC2 gives a spot instance two minutes before it is taken, and does it then. It runs on the machine that is
-to go.
+``drain_node.py`` tells Ray at once: use it in the hook of a container that will end. ``drain_node.py --spot`` first
+waits for the notice of EC2, which comes two minutes before a spot instance is taken away. The program runs on the
+machine that will be removed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 
-#: The service of EC2 that an instance asks about itself.
+#: EC2's service that tells an instance about itself.
 METADATA = "http://169.254.169.254"
 
 
@@ -37,7 +37,7 @@ def drain_this_node(deadline_s: float, reason: str) -> None:
 
 
 def wait_for_notice(metadata: str, pause_s: float = 5.0) -> str:
-    """Waits until EC2 says that this instance is to go, and returns what it is to do: stop, terminate or hibernate."""
+    """Waits for EC2's notice that this instance will be removed; returns its action: stop, terminate or hibernate."""
     while True:
         with contextlib.suppress(urllib.error.URLError, TimeoutError, ValueError):
             request = urllib.request.Request(
@@ -46,21 +46,23 @@ def wait_for_notice(metadata: str, pause_s: float = 5.0) -> str:
             with urllib.request.urlopen(request, timeout=2) as answer:
                 headers = {"X-aws-ec2-metadata-token": answer.read().decode()}
             request = urllib.request.Request(f"{metadata}/latest/meta-data/spot/instance-action", headers=headers)
-            with urllib.request.urlopen(request, timeout=2) as answer:  # 404 as long as nothing is planned
+            with urllib.request.urlopen(request, timeout=2) as answer:  # 404 while no action is planned
                 return str(json.loads(answer.read())["action"])
         time.sleep(pause_s)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spot", action="store_true", help="wait for the notice of a spot instance of EC2 first")
-    parser.add_argument("--deadline", type=float, default=60.0, help="seconds until the machine goes (default 60)")
-    parser.add_argument("--stay", type=float, default=0.0, help="seconds to stay afterwards, so that trials can move")
+    parser.add_argument("--spot", action="store_true", help="first wait for the notice of EC2 for a spot instance")
+    parser.add_argument(
+        "--deadline", type=float, default=60.0, help="seconds until the machine is removed (default 60)"
+    )
+    parser.add_argument("--stay", type=float, default=0.0, help="seconds to wait afterwards, so that trials can move")
     parser.add_argument("--metadata", default=METADATA, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     reason = "this machine is to go"
     if options.spot:
-        reason = f"EC2 is going to {wait_for_notice(options.metadata)} this instance"
+        reason = f"EC2 will {wait_for_notice(options.metadata)} this instance"
     drain_this_node(options.deadline, reason)
     time.sleep(options.stay)
 

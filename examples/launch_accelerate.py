@@ -1,4 +1,4 @@
-"""HyperSched tunes a script for Accelerate, which knows nothing of it."""
+"""HyperSched tunes an unchanged script for Accelerate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Syne Tune's own ASHA on the same problem with the same deadline, for a comparison with HyperSched by hand.
+"""Syne Tune's own ASHA on the same problem with the same deadline, for a comparison with HyperSched.
 
 Every trial stays on the CPU slot on which it starts.
 """

@@ -1,7 +1,7 @@
-"""HyperSched on a training script that was written for Syne Tune and does not know devices.
+"""HyperSched on a training script that was written for Syne Tune and does not use devices.
 
-``processes="single"`` starts one process for each trial, however many devices the trial holds. The script finds their
-number in ``CUDA_VISIBLE_DEVICES`` or ``OMP_NUM_THREADS``, but need not use more than one.
+``processes="single"`` starts one process for each trial, on any number of devices. The script could read the number of
+devices from ``ST_NUM_DEVICES``, but it need not use more than one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ NUM_EPOCHS = 81
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--deadline", type=float, default=20.0, help="seconds that the tuning may take (default 20)")
+    parser.add_argument("--deadline", type=float, default=20.0, help="deadline of the tuning in seconds (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scheduler (default 0)")
-    parser.add_argument("--num-devices", type=int, default=4, help="CPU slots to share out (default 4)")
+    parser.add_argument("--num-devices", type=int, default=4, help="CPU slots that trials share (default 4)")
     parser.add_argument("--output", help="folder for the results (default: Syne Tune's own, ~/syne-tune)")
     args = parser.parse_args()
     if args.output is not None:

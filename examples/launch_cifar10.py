@@ -1,7 +1,7 @@
-"""HyperSched tunes a ResNet or ShuffleNet on CIFAR-10 against a deadline, the published experiment.
+"""HyperSched tunes a ResNet or ShuffleNet on CIFAR-10 by a deadline, as in the published experiment.
 
-``python launch_cifar10.py --data-dir FOLDER --network resnet50 --deadline 1800``, on a machine with GPUs; FOLDER is the
-content of ``cifar-10-python.tar.gz``. ``--fake-data 500 --network shufflenet_v2_x0_5`` runs without data and GPUs.
+On a machine with GPUs, run ``python launch_cifar10.py --data-dir FOLDER --network resnet50 --deadline 1800``. FOLDER
+has the files of ``cifar-10-python.tar.gz``. ``--fake-data 500 --network shufflenet_v2_x0_5`` needs no data and no GPUs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""HyperSched tunes a small neural network on two Ray nodes of this machine, of which one is killed in the middle.
+"""HyperSched tunes a small neural network on two Ray nodes of this machine; one node is killed in the middle.
 
-Needs no root and no other machine. The trials of the killed node go on from their checkpoints on the other one, and the
-scheduler plans with the devices that are left. The last lines say what the loss has cost.
+The demo needs no root and no other machine. The trials of the killed node continue from their checkpoints on the other
+node, and the scheduler plans with the remaining devices. The last lines of the output give the cost of the loss.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NODE = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": 80_000_000}
 
 
 def kill(node: object) -> None:
-    """Ends everything on a node at once, as a machine that loses power."""
+    """Ends all processes of a node at once, like a machine that loses power."""
     for info in node.all_processes.values():  # type: ignore[attr-defined]
         for root in info:
             with contextlib.suppress(psutil.Error):
@@ -38,7 +38,7 @@ def kill(node: object) -> None:
 
 
 def say_cost(path: Path) -> None:
-    """Prints what the loss of a node has cost, as the events tell it."""
+    """Prints the cost of the loss of a node, as recorded in the events."""
     run = load_run(path)
     losses = [event for event in run.events if event.event == "lose"]
     if not losses:
@@ -60,7 +60,7 @@ def main() -> None:
     args = parse_args(make_parser(__doc__))
     logging.getLogger().setLevel(logging.WARNING)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Otherwise Ray gives agents and trials a low priority, and here they are beside the tuner and all else.
+    # Otherwise Ray gives agents and trials a low priority. Here they share the machine with the tuner.
     os.environ.setdefault("RAY_worker_niceness", "0")
     print("Starting a Ray cluster of two nodes on this machine, which takes some seconds.", flush=True)
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})

@@ -1,4 +1,4 @@
-"""HyperSched tunes a network with a loop of its own, which Lightning Fabric runs on several devices."""
+"""HyperSched tunes a network with its own training loop, which Lightning Fabric runs on several devices."""
 
 from __future__ import annotations
 

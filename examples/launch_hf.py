@@ -1,4 +1,4 @@
-"""HyperSched tunes a language model that Hugging Face's Trainer trains, with two lines for it in the script."""
+"""HyperSched tunes a language model that Hugging Face's Trainer trains; the script needs two additional lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if __name__ == "__main__":
         CONFIG_SPACE,
         metric="eval_loss",
         max_t=MAX_EPOCHS,
-        # The folder for checkpoints is the trainer's own folder for its output.
+        # The folder for checkpoints is the output folder of the trainer.
         arguments=["--output_dir", "{st_checkpoint_dir}", "{...}"],
         preload=[
             "syne_tune",

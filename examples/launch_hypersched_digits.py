@@ -1,7 +1,7 @@
-"""HyperSched tunes a small neural network against a deadline, on the cores of this machine.
+"""HyperSched tunes a small neural network by a deadline, on the cores of this machine.
 
-Trials start on one CPU slot each, weak ones are paused, admission closes, and the survivors are relaunched from their
-checkpoints on more slots. At the deadline every process has ended.
+Trials start on one CPU slot each, and weak trials are paused. Then no new trials start, and the best trials are
+relaunched from their checkpoints on more slots. At the deadline every process has ended.
 """
 
 from __future__ import annotations

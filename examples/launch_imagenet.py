@@ -1,9 +1,9 @@
-"""HyperSched tunes ResNet-50 on a folder of images like ImageNet's against a deadline, with a report every k steps.
+"""HyperSched tunes ResNet-50 on a folder of images like ImageNet's by a deadline, with a report every k steps.
 
-``python launch_imagenet.py --data-dir FOLDER --deadline 86400 --num-workers 8``, on a machine with GPUs. The scheduler
-counts rounds of ``--num-steps`` batches, not epochs; ``training_scripts/imagenet.py`` explains how to choose them and
-the lowest rung. With the defaults and ImageNet's 1.28 million images, a round is a tenth of an epoch, the first rung is
-at 0.6 epochs, and a trial ends after 10 epochs.
+On a machine with GPUs, run ``python launch_imagenet.py --data-dir FOLDER --deadline 86400 --num-workers 8``. The
+scheduler counts rounds of ``--num-steps`` batches, not epochs. ``training_scripts/imagenet.py`` explains how to choose
+rounds and the lowest rung. With the defaults and ImageNet's 1.28 million images, a round is a tenth of an epoch, the
+first rung is at 0.6 epochs, and a trial ends after 10 epochs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from tune_images import batch_space, make_parser, preload_torchvision, tune
 
 def main() -> None:
     parser = make_parser(__doc__, deadline_s=86_400.0)
-    parser.add_argument("--network", default="resnet50", help="any name in torchvision (default %(default)s)")
+    parser.add_argument("--network", default="resnet50", help="any network of torchvision (default %(default)s)")
     parser.add_argument("--image-size", type=int, default=224, help="default %(default)s")
     parser.add_argument("--batch-size", type=int, default=256, help="images in a step (default %(default)s)")
     parser.add_argument("--num-steps", type=int, default=500, help="batches in a round (default %(default)s)")
     parser.add_argument("--num-rounds", type=int, default=100, help="rounds of a whole training (default %(default)s)")
-    parser.add_argument("--grace-period", type=int, help="rounds until the first rung (default: a 16th of all)")
+    parser.add_argument("--grace-period", type=int, help="rounds until the first rung (default: 1/16 of all rounds)")
     parser.add_argument("--num-val", type=int, help="images in a validation (default: all)")
     parser.add_argument("--num-workers", type=int, default=4, help="processes that read images, for each device")
     args = parser.parse_args()

@@ -1,8 +1,8 @@
-"""HyperSched tunes a small convolutional network on MNIST or Fashion-MNIST against a deadline.
+"""HyperSched tunes a small convolutional network on MNIST or Fashion-MNIST by a deadline.
 
-``python launch_mnist.py --data-dir FOLDER``, where FOLDER holds the IDX files (see ``training_scripts/mnist.py``). On a
-few cores an epoch of all images takes too long for a deadline of minutes, so by default trials use only some of them.
-With ``--policy goodput --batch-mode goodput`` the batch grows with the devices as long as this increases the progress.
+Run ``python launch_mnist.py --data-dir FOLDER``. FOLDER has the IDX files (see ``training_scripts/mnist.py``). On a few
+cores, an epoch of all images takes too long for a deadline of minutes, so by default trials use only some images. With
+``--policy goodput --batch-mode goodput`` the batch grows with the devices as long as this increases the progress.
 """
 
 from __future__ import annotations

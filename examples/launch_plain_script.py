@@ -1,7 +1,7 @@
-"""PASHA on a plain script of Syne Tune: trials pause at a rung, and promising ones go on from their checkpoints.
+"""PASHA on a plain script for Syne Tune: trials pause at a rung, and promising trials continue from their checkpoints.
 
-The script needs no change for a scheduler that pauses: Syne Tune's own checkpoint helpers suffice. Trials train up to
-PASHA's cap, which rises only while the ranking of the best ones is still changing.
+The script needs no change for a scheduler that pauses: Syne Tune's own checkpoint helpers are sufficient. Trials train
+up to PASHA's cap, which rises only while the ranking of the best trials still changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """HyperSched on a function of this file instead of a script: softmax regression on scikit-learn's digits, in NumPy.
 
-Every trial calls the function in its own processes. After a pause or a resize, the function is called again and goes on
-from its checkpoint. The names of this file that it uses, imported modules and ``softmax``, are stored with it.
+Every trial calls the function in its own processes. After a pause or a resize, the function is called again and
+continues from its checkpoint. Names of this file that the function uses (imported modules and ``softmax``) are stored
+with the function.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def train(learning_rate: float, weight_decay: float, batch_size: int, epochs: in
             weights -= learning_rate * (images[batch].T @ error / len(batch) + weight_decay * weights)
         probability = softmax(images[val_rows] @ weights)[np.arange(len(val_rows)), digits[val_rows]]
         val_loss = float(-np.log(probability + 1e-12).mean())
-        # Written aside and renamed, the checkpoint is always whole. It is saved before its report.
+        # A temporary file is renamed, so the checkpoint is always complete. It is saved before its report.
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         aside = checkpoint.with_name("aside.npz")
         np.savez(aside, weights=weights, epoch=epoch, val_loss=val_loss)

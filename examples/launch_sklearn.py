@@ -1,7 +1,7 @@
-"""HyperSched tunes a scikit-learn model against a deadline, without PyTorch.
+"""HyperSched tunes a scikit-learn model by a deadline, without PyTorch.
 
-``processes="single"`` starts one process for each trial. It trains with one thread per CPU slot of the trial. The
-speed-up is smaller than for a large network; the scheduler learns it.
+``processes="single"`` starts one process for each trial. The process trains with one thread per CPU slot of the trial.
+The speed-up is smaller than for a large network. The scheduler learns it.
 """
 
 from __future__ import annotations

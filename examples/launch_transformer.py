@@ -1,4 +1,4 @@
-"""HyperSched tunes a small transformer language model against a deadline, on the cores of this machine.
+"""HyperSched tunes a small transformer language model by a deadline, on the cores of this machine.
 
 With ``--shard`` the model of a trial is sharded over its devices (FSDP), and sharded again after each resize.
 """

@@ -1,4 +1,4 @@
-"""What the launch scripts for other frameworks share: HyperSched with a deadline, on CPU slots or GPUs."""
+"""Common parts of the launch scripts for other frameworks: HyperSched with a deadline, on CPU slots or GPUs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def tune(
     do_minimize: bool = True,
     **options: Any,
 ) -> None:
-    """Tunes a training script until a deadline, and prints what came out; ``options`` are the backend's."""
+    """Tunes a training script until a deadline, and prints the results; ``options`` are those of the backend."""
     args = parse_args(make_parser(description))
-    # For the server of warm launches, which preloads a module of this folder, too.
+    # Also for the server of warm launches, which preloads a module of this folder.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(TRAINING_SCRIPTS), os.environ.get("PYTHONPATH"))))
     logging.getLogger().setLevel(logging.WARNING)
     print(f"Tuning {script} on {args.num_devices} CPU slots for {args.deadline:g} s.")

@@ -21,11 +21,11 @@ TRAINING_SCRIPTS = Path(__file__).parent / "training_scripts"
 def make_parser(description: str, deadline_s: float) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument(
-        "--deadline", type=float, default=deadline_s, help="seconds that the tuning may take (default %(default)s)"
+        "--deadline", type=float, default=deadline_s, help="deadline of the tuning in seconds (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the scheduler (default 0)")
     parser.add_argument(
-        "--num-devices", type=int, help="devices to share out (default: all GPUs, else one CPU slot a core)"
+        "--num-devices", type=int, help="devices that trials share (default: all GPUs, otherwise one CPU slot per core)"
     )
     parser.add_argument("--output", help="folder for the results (default: Syne Tune's own, ~/syne-tune)")
     parser.add_argument("--data-dir", help="folder of the data, see the training script")
@@ -35,7 +35,7 @@ def make_parser(description: str, deadline_s: float) -> argparse.ArgumentParser:
         "--batch-mode",
         choices=("fixed", "weak", "goodput"),
         default="fixed",
-        help="what becomes of the batch of a trial on more devices",
+        help="how the batch of a trial changes on more devices",
     )
     return parser
 
@@ -67,7 +67,7 @@ def tune(
         os.environ["SYNETUNE_FOLDER"] = str(Path(args.output).resolve())
     logging.getLogger().setLevel(logging.WARNING)
     if args.data_dir is not None:
-        # Trials run in folders of their own.
+        # Each trial runs in its own folder.
         config_space = {**config_space, "data_dir": str(Path(args.data_dir).resolve())}
     backend = ElasticLocalBackend(TRAINING_SCRIPTS / script, num_devices=args.num_devices, preload=preload)
     print(f"Tuning {script} on {', '.join(backend.devices.names)} for {args.deadline:g} s.")

@@ -1,6 +1,6 @@
-"""Tunes on a Ray cluster, or goes on with a tuning that was ended: the tuner of ``kuberay/`` and ``ray_up/``.
+"""Tunes on a Ray cluster, or continues a tuning that was ended: the tuner of ``kuberay/`` and ``ray_up/``.
 
-Everything is read from the environment, since a manifest sets that most easily: ``RUN`` (name of the experiment),
+All settings are environment variables, because a manifest can set these easily: ``RUN`` (name of the experiment),
 ``SYNETUNE_FOLDER`` (a folder that all nodes share), ``NUM_DEVICES``, ``DEVICES_OF`` and ``DEADLINE_S``.
 """
 
@@ -30,7 +30,7 @@ def make_tuner() -> Tuner:
         NUM_DEVICES,
         devices_of=os.environ.get("DEVICES_OF", "GPU"),
         autoscale=True,
-        start_timeout_s=900.0,  # a machine of a cloud takes minutes to come
+        start_timeout_s=900.0,  # a machine in a cloud takes minutes to start
     )
     scheduler = HyperSched(
         CONFIG_SPACE,

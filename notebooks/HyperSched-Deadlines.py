@@ -1,11 +1,11 @@
 # %% [markdown]
 # # HyperSched: the best scheduler depends on the deadline
 #
-# *I have eight devices and this much time; which scheduler finds the best model by then?* This notebook uses a table of
-# learning curves that is part of the package: 1,000 configurations of a small network, 81 epochs each, with the measured
-# seconds of every epoch. Everything happens in virtual time, so hours of training are seconds here.
+# *I have eight devices and a limited time. Which scheduler finds the best model in this time?* This notebook uses the table
+# of learning curves in the package: 1,000 configurations of a small network, 81 epochs each, with the measured seconds of
+# every epoch. All runs are in virtual time, so hours of training take only seconds.
 #
-# The functions are those of `hypersched compare`, so the command line gives the same numbers.
+# `hypersched compare` uses the same functions, so the command line gives the same numbers.
 
 # %%
 # %matplotlib inline
@@ -30,9 +30,9 @@ print(f"{len(benchmark.table)} configurations, a median full run takes {benchmar
 # %% [markdown]
 # ## Accuracy and trials evaluated, by deadline
 #
-# Eight devices scale like a ResNet-50 (5.6 times as fast on eight), and launches cost 1 % of a full run. A deadline of
-# `0.5x` is half of a median full run: a median trial cannot finish on one device. With one seed, all schedulers draw the
-# same configurations in the same order, so differences are paired.
+# The devices scale like a ResNet-50 (5.6 times as fast on eight), and launches cost 1 % of a full run. A deadline of `0.5x`
+# is half of a median full run: a median trial cannot finish on one device. With the same seed, all schedulers draw the same
+# configurations in the same order, so differences are paired.
 
 # %%
 SCHEDULERS = ["hypersched", "hypersched-published", "asha", "asha:grace_period=2", "pasha", "random"]
@@ -58,28 +58,29 @@ figure.set_dpi(100)
 figure
 
 # %% [markdown]
-# `hypersched` is the **adaptive** strategy, the default (see `docs/adaptive.md`); `hypersched-published` has the rules of the
-# paper; `asha:grace_period=2` is ASHA with its first rung at the second report. The gain is over `asha`. Observations:
+# `hypersched` is the **adaptive** strategy, the default (see `docs/adaptive.md`). `hypersched-published` has the rules of the
+# paper. `asha:grace_period=2` is ASHA with its first rung at the second report. The gain is relative to `asha`. Observations:
 #
-# - The shorter the deadline, the more a trial gains from several devices. Random search and ASHA leave every trial on one
-#   device, and end with many half-trained trials. At half of a full run, `hypersched` has two thirds of the regret of ASHA. At
-#   two full runs the difference is small.
+# - The shorter the deadline, the more a trial gains from several devices. Random search and ASHA keep every trial on one
+#   device, and end with many trials that are only half trained. At half of a full run, `hypersched` has two thirds of the
+#   regret of ASHA. At two full runs the difference is small.
 # - The adaptive strategy explores until shortly before the end, and then gives all devices to the best few trials.
-# - The published rules try few configurations: they stop admitting trials as soon as a new one could not win on a single
-#   device. Many devices are idle when only a few trials are left. At one full run and more they are no better than ASHA.
-# - PASHA has another purpose: it finds the best configuration with as few epochs as possible, and leaves the training of that
-#   configuration to you. Its value here is that of trials that were never trained to the end.
+# - The published rules try few configurations: they admit no more trials as soon as a new trial could not win on a single
+#   device. Many devices are idle when only a few trials are left. At deadlines of one full run and more they are not better
+#   than ASHA.
+# - PASHA has another purpose: it finds the best configuration with as few epochs as possible, and you train this
+#   configuration afterwards. Its values in this table are from trials that were never trained to the end.
 #
-# This is one table. Twenty seeds can separate schedulers whose regrets differ by a third, but not by a tenth: look at the
-# interval of the gain. Over seven tables, most of the lead comes from the first rung, which ASHA can have as well: see
-# `docs/claims.md`.
+# This is only one table. Twenty seeds can separate schedulers whose regrets differ by a third, but not by a tenth: see the
+# interval of the gain. Over seven tables, most of the lead comes from the first rung, and ASHA can use the same first rung:
+# see `docs/claims.md`.
 
 # %% [markdown]
 # ## Allocation over time
 #
-# One run of each strategy: above, the metric of each trial; below, the trial on each device. The published rules leave a part of
-# the time unused, since they end when no trial that is left could win. One run shows how a strategy works, not which is better:
-# on this seed the published rules were lucky.
+# Each picture shows one run of a strategy: above, the metric of each trial; below, the trial on each device. The published
+# rules do not use the whole time, because they end when none of the remaining trials could win. One run shows how a strategy
+# works, but not which strategy is better: with this seed the published rules were lucky.
 
 # %%
 import logging
@@ -89,7 +90,7 @@ from tempfile import mkdtemp
 from syne_hypersched import HyperSched, LaunchCost, simulate
 from syne_hypersched.experiments import draw_run, load_run
 
-logging.getLogger("syne_hypersched").setLevel(logging.ERROR)  # else a notice says how much time is left unused
+logging.getLogger("syne_hypersched").setLevel(logging.ERROR)  # otherwise a message says how much time is not used
 
 
 def draw_strategy(strategy):
@@ -131,7 +132,7 @@ draw_strategy("published")
 # %% [markdown]
 # ## The effect of each part of the published rules
 #
-# The ablation study of the HyperSched authors: one part at a time is removed, and the rest is compared on the same seeds.
+# This is the ablation study of the HyperSched authors: one part at a time is removed, and the rest is compared on the same seeds.
 
 # %%
 arms = ABLATION_ARMS[:4] if QUICK else ABLATION_ARMS
@@ -141,10 +142,10 @@ comparison_table(ablation)[
 ].round(3)
 
 # %% [markdown]
-# `gain` is the improvement over the complete published rules, paired by seed. A part has an effect if its removal gives a gain
-# below zero with an interval that excludes zero. Resizing (removed by `policy=none`) matters at both deadlines, the admission
-# rule (`job_limit`) at the short one. The way in which launch costs are counted, and the choice among the other policies, have
-# almost no effect here: few trials are left after admission has closed.
+# `gain` is the improvement over the complete published rules, paired by seed. A part has an effect if its removal gives a
+# gain below zero with an interval that excludes zero. Resizing (removed by `policy=none`) matters at both deadlines, and the
+# admission rule (`job_limit`) at the short deadline. The way in which launch costs are counted, and the choice among the
+# other policies, have almost no effect in this study, because few trials are left after admission has closed.
 
 # %%
 plt.close("all")

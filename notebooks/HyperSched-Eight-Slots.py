@@ -1,13 +1,13 @@
 # %% [markdown]
 # # HyperSched: eight slots, two minutes
 #
-# *I have eight devices and this much time; give me the best model you can by then.* This is a real run of the default
-# strategy: trials are processes, they report, save checkpoints, are ended by signals and are launched again on more devices.
-# At the deadline, no process is left and the best checkpoint is in a folder of its own.
+# *I have eight devices and a limited time. Give me the best model that is possible in this time.* This is a real run of the
+# default strategy. Trials are processes: they report, save checkpoints, are ended by signals, and are launched again on more
+# devices. At the deadline, no process is left, and the best checkpoint is in its own folder.
 #
-# The network is trained in earnest as well. Only its speed is arranged, so that the run looks the same on a laptop as on a
-# machine with eight GPUs: an epoch takes some hundredths of a second here, and then the trial waits until it has taken as long as
-# it would on a slower device. On several devices it waits less, as a ResNet-50 is faster on several GPUs.
+# The network is really trained, too. Only its speed is simulated, so that the run looks the same on a laptop and on a machine
+# with eight GPUs: an epoch takes some hundredths of a second, and then the trial waits, as if the device were slower. On
+# several devices it waits less, like a ResNet-50, which is faster on several GPUs.
 
 # %%
 # %matplotlib inline
@@ -21,7 +21,7 @@ EPOCH_S = 0.2 if QUICK else 1.5  # on one device
 
 
 def speed_up(num_devices):
-    """How much faster an epoch is on several devices: 1.8 times on two, 5.6 times on eight."""
+    """Speed-up of an epoch on several devices: 1.8 times on two, 5.6 times on eight."""
     return num_devices**0.83
 
 
@@ -32,9 +32,9 @@ print(
 # %% [markdown]
 # ## What is tuned
 #
-# A function. Its arguments are the hyperparameters and the folder of its checkpoint. It goes on from that checkpoint, and saves
-# before it reports. The only line about devices is the one that makes it wait. The images are noisy, so that the network needs
-# many epochs.
+# The tuner tunes a function. Its arguments are the hyperparameters and the folder of its checkpoint. The function continues
+# from this checkpoint, and saves before it reports. Devices matter in one line only: the function waits longer on fewer
+# devices. The images are noisy, so that the network needs many epochs.
 
 # %%
 import pickle
@@ -64,7 +64,7 @@ def train(learning_rate, alpha, width, batch_size, epochs, st_checkpoint_dir):
     report, result = Reporter(), {"epoch": 0}
     if checkpoint.exists():
         model, result = pickle.loads(checkpoint.read_bytes())
-        report(**result)  # in case it was ended just before this report; otherwise it is dropped
+        report(**result)  # needed if the trial was ended just before this report; a repeated report is dropped
     for epoch in range(result["epoch"] + 1, epochs + 1):
         began = time.monotonic()
         model.partial_fit(train_x, train_y, classes=range(10))
@@ -78,8 +78,8 @@ def train(learning_rate, alpha, width, batch_size, epochs, st_checkpoint_dir):
 # %% [markdown]
 # ## The run
 #
-# `HyperSched` without further options is the default strategy. It is told the number of devices and the deadline by the backend
-# and by `Deadline`. It is not told how fast a trial is on several devices: it learns that while it runs.
+# `HyperSched` without further options is the default strategy. It gets the number of devices from the backend, and the
+# deadline from `Deadline`. It does not know how fast a trial is on several devices: it learns this during the run.
 
 # %%
 from contextlib import redirect_stdout
@@ -105,7 +105,7 @@ backend = ElasticPythonBackend(
     num_devices=NUM_DEVICES,
     device_type="cpu",
     processes="single",  # one process that sees all devices of its trial
-    share_devices=True,  # other work on these cores does no harm, since the trials wait most of the time
+    share_devices=True,  # other work on these cores is no problem, because the trials wait most of the time
 )
 scheduler = HyperSched(
     config_space,
@@ -123,7 +123,7 @@ tuner = Tuner(
     callbacks=[Journal()],
     output_logger=QuietTunerLogger(),
 )
-with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # the tuner prints its trials again and again
+with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # hides the tables that the tuner prints
     tuner.run()
 run = load_run(tuner.tuner_path)
 best = run.incumbent
@@ -134,8 +134,9 @@ print(
 # %% [markdown]
 # ## What happened
 #
-# Above, the accuracy of each trial; below, the trial on each device. Until admission closes, every trial has one device, and a
-# trial that is behind at a rung makes room for a new one. After that, the best few trials share all devices.
+# Above, the accuracy of each trial; below, the trial on each device. Until admission closes, every trial has one device, and
+# a trial that is behind at a rung is paused, so that a new trial can start. After that, the best few trials share all
+# devices.
 
 # %%
 from syne_hypersched.experiments import draw_run
@@ -148,7 +149,7 @@ figure
 # %% [markdown]
 # ## Why
 #
-# Each decision has a reason, with its numbers. `hypersched explain NAME` prints the same.
+# Each decision has a reason, with numbers. `hypersched explain NAME` prints the same reasons.
 
 # %%
 reasons = str(scheduler.explain()).splitlines()
@@ -157,8 +158,8 @@ print("\n".join(line for line in reasons if "admission closed" in line or " resi
 # %% [markdown]
 # ## What is left
 #
-# `best/` holds the checkpoint, the configuration and the result of the best trial. It is there from the first report on, and is
-# replaced as a whole whenever a trial is better. On a busy machine, the checkpoint of a fast script may be a report or two
+# `best/` holds the checkpoint, the configuration and the result of the best trial. It exists from the first report on, and is
+# replaced atomically whenever a trial is better. On a busy machine, the checkpoint of a fast script may be one or two reports
 # newer than the result; `hypersched report NAME` says so.
 
 # %%
@@ -174,8 +175,8 @@ for name, value in json.loads((folder / "config.json").read_text()).items():
     print(f"{name:15}{value:.4g}")
 
 # %% [markdown]
-# Nothing was lost on the way: no device had two owners, and no epoch was reported twice or is missing. `hypersched verify NAME`
-# checks this for any run.
+# Nothing was lost during the run: no device had two owners, and no epoch was reported twice or is missing. `hypersched verify
+# NAME` checks this for any run.
 
 # %%
 from syne_hypersched.experiments import check_run

@@ -1,13 +1,13 @@
 # %% [markdown]
 # # LeNet on Fashion-MNIST: tuning a function
 #
-# A notebook has no training script, but a function. `ElasticPythonBackend` tunes it: every trial calls the function in its own
-# processes, one for each of its devices. After a pause or a resize, the function is called again and goes on from its
-# checkpoint. Three schedulers have the same devices and the same time: ASHA, PASHA and HyperSched.
+# In a notebook, the training code is usually a function and not a script. `ElasticPythonBackend` tunes a function: every
+# trial calls it in its own processes, one process per device. After a pause or a resize, the function is called again and
+# continues from its checkpoint. Three schedulers get the same devices and the same time: ASHA, PASHA and HyperSched.
 #
-# The data are the four IDX files of [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), compressed or not, in
-# the folder that the environment variable `SYNE_HYPERSCHED_FASHION_MNIST` names. Without it, scikit-learn's handwritten digits
-# are used instead, enlarged to the same size, and every title says so. They are a much easier task.
+# The data are the four IDX files of [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), compressed or not. Set
+# the environment variable `SYNE_HYPERSCHED_FASHION_MNIST` to their folder. Without this variable, the notebook uses
+# scikit-learn's handwritten digits, enlarged to the same size, and every title says so. These are a much easier task.
 
 # %%
 # %matplotlib inline
@@ -39,7 +39,7 @@ def read_idx(folder, name):
 
 
 def load_data(folder, val_share=1 / 6):
-    """Images (n, 1, 28, 28) as bytes and labels (n,), to train on and to validate on."""
+    """Images (n, 1, 28, 28) as bytes and labels (n,), for training and for validation."""
     if folder:
         names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
         images, labels = (torch.from_numpy(read_idx(folder, name)) for name in names)
@@ -58,9 +58,10 @@ print(f"{DATA}: {len(train_data):,} images to train on, {len(val_data):,} to val
 # %% [markdown]
 # ## The function
 #
-# Its arguments are the hyperparameters and `st_checkpoint_dir`. It is an ordinary training loop inside an `ElasticRun`, which
-# gives each process its share of every batch, restores the checkpoint, and reports. The names of this notebook that the
-# function uses, such as `load_data` and `lenet`, are stored with it. Names from a module are imported by the trial.
+# The arguments of the function are the hyperparameters and `st_checkpoint_dir`. The function is an ordinary training loop
+# inside an `ElasticRun`, which gives each process its share of every batch, restores the checkpoint, and reports. Names of
+# this notebook that the function uses, such as `load_data` and `lenet`, are stored with the function. The trial imports names
+# that come from a module.
 
 # %%
 from torch import nn
@@ -118,11 +119,11 @@ def train(learning_rate, momentum, weight_decay, dropout, width, batch_size, epo
 # %% [markdown]
 # ## Three schedulers
 #
-# This needs only the stock `Tuner`. ASHA and PASHA pause trials at rungs and resume the good ones, PASHA up to a cap that rises
-# only while the ranking of the best ones changes. HyperSched, with its default strategy, does not start trials that have no
-# chance by the deadline. On two devices it resizes no trial, because a stretch in which few trials share them does not pay; the
-# notebook `HyperSched-Eight-Slots` shows a run in which it does. The deadline counts wall-clock seconds; after it no process of
-# a trial is left.
+# This needs only Syne Tune's own `Tuner`. ASHA and PASHA pause trials at rungs and resume the good ones. PASHA trains them
+# only up to a cap, which rises only while the ranking of the best trials changes. On two devices, HyperSched with its default
+# strategy resizes no trial, because a last stretch in which few trials share the devices does not pay. The notebook
+# `HyperSched-Eight-Slots` shows a run with a last stretch. The deadline counts wall-clock seconds. After the deadline no
+# process of a trial is left.
 
 # %%
 import logging
@@ -136,7 +137,7 @@ from syne_tune.results_callback import StoreResultsCallback
 from syne_hypersched import ASHA, PASHA, Deadline, ElasticPythonBackend, HyperSched
 from syne_hypersched.experiments import QuietTunerLogger, load_run
 
-logging.getLogger().setLevel(logging.ERROR)  # else a notice says that two devices are too few to resize
+logging.getLogger().setLevel(logging.ERROR)  # otherwise a message says that two devices are too few to resize
 os.environ["SYNETUNE_FOLDER"] = mkdtemp()  # Syne Tune's results, and the checkpoints
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 DEADLINE_S = 900.0 if FOLDER else 120.0
@@ -176,7 +177,7 @@ def tune(make_scheduler):
         callbacks=[StoreResultsCallback()],
         output_logger=QuietTunerLogger(),
     )
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # the tuner prints its trials again and again
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # hides the tables that the tuner prints
         tuner.run()
     return load_run(tuner.tuner_path)
 
@@ -216,9 +217,9 @@ HTML(html.replace("<thead>", f"<caption>{caption}</caption><thead>", 1))
 # %% [markdown]
 # ## The learning curve of every trial
 #
-# Each line is a launch; it is thicker on more devices. A dotted line joins the launches of a trial that was paused or
-# relaunched. The star is the best result. Until the first reports, PyTorch is imported, once for all trials of a scheduler; the stored
-# pictures are from a machine of two cores that other programs kept busy.
+# Each line is a launch. It is thicker on more devices. A dotted line joins the launches of a trial that was paused or
+# relaunched. The star is the best result. Before the first reports, PyTorch is imported, once for all trials of a scheduler.
+# The stored pictures are from a busy machine with two cores.
 
 # %%
 import matplotlib.pyplot as plt
@@ -262,7 +263,7 @@ plt.show()
 # %% [markdown]
 # ## The trial on each device
 #
-# The same run of HyperSched, with its devices below.
+# This picture shows the same run of HyperSched, with its devices below.
 
 # %%
 from syne_hypersched.experiments import draw_run
@@ -273,5 +274,5 @@ figure.set_dpi(100)
 figure
 
 # %% [markdown]
-# One run of each scheduler on one machine shows how they work, but not which is better: for that see `HyperSched-Deadlines`,
-# where every difference has an interval.
+# One run of each scheduler on one machine shows how the schedulers work, but not which is better. For a comparison, see
+# `HyperSched-Deadlines`, where every difference has an interval.

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # PASHA on NASBench201: all tables of the paper
 #
-# Reduction factors, ranking criteria and Bayesian search, with the published numbers (Bohdal et al., ICLR 2023). The first
-# table, of schedulers, is in [PASHA-NB201-Summary](PASHA-NB201-Summary.ipynb), which also explains the comparison.
+# This notebook repeats the tables of the PASHA paper (Bohdal et al., ICLR 2023) for reduction factors, ranking criteria and
+# Bayesian search, and gives the published numbers. The first table of the paper compares schedulers. It is in
+# [PASHA-NB201-Summary](PASHA-NB201-Summary.ipynb), which also explains the comparison.
 #
-# The real NASBench201 is used if Syne Tune's blackbox repository has a local copy, else a **synthetic stand-in**. The title of
-# every table says so.
+# The notebook uses the real NASBench201 if Syne Tune's blackbox repository has a local copy. Otherwise it uses a **synthetic
+# replacement** (`stand-in`). The title of every table says which one was used.
 
 # %%
 import os
@@ -15,9 +16,7 @@ from IPython.display import HTML
 
 from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
 
-warnings.filterwarnings(
-    "ignore", module=r"(pandas|statsmodels|tqdm)\."
-)  # raised inside these libraries, theirs to mend
+warnings.filterwarnings("ignore", module=r"(pandas|statsmodels|tqdm)\.")  # raised inside these libraries
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = (
@@ -45,10 +44,10 @@ show(run_table("reduction_factors", **SETTINGS))
 # %% [markdown]
 # ## Ranking criteria
 #
-# The criterion decides when the ranking counts as unchanged. Published speed-ups over ASHA (CIFAR-10, CIFAR-100,
+# The ranking criterion decides when the ranking counts as unchanged. Published speed-ups over ASHA (CIFAR-10, CIFAR-100,
 # ImageNet16-120): direct ranking 1.1, 1.1, 1.1; fixed epsilon 0.025 1.3, 2.1, 2.8; two standard deviations 1.5, 1.7, 1.9;
-# mean distance 1.3, 1.4, 1.4; RBO 1.3, 1.3, 1.4; RRR 1.4, 2.6, 5.0; ARRR 1.2, 1.7, 5.0. Direct ranking is slow because two
-# trials that differ by less than the noise change places again and again.
+# mean distance 1.3, 1.4, 1.4; RBO 1.3, 1.3, 1.4; RRR 1.4, 2.6, 5.0; ARRR 1.2, 1.7, 5.0. Direct ranking is slow, because two
+# trials that differ by less than the noise change their order again and again.
 
 # %%
 show(run_table("ranking_criteria", **SETTINGS))
@@ -56,15 +55,15 @@ show(run_table("ranking_criteria", **SETTINGS))
 # %% [markdown]
 # ## Bayesian search
 #
-# PASHA decides how long trials are trained, and a searcher decides which ones are tried; they can be combined. The paper used a
-# Gaussian process over learning curves (94.00, 72.16, 45.36 % at 2.0, 3.7 and 3.9 times the speed of ASHA with the same
-# searcher). Syne Tune 0.16 no longer has it, so its kernel density estimator (TPE) is used here. Model-based search takes real
-# time, so there are fewer seeds.
+# PASHA decides how long trials are trained, and a searcher decides which configurations are tried. The two can be combined.
+# The paper used a Gaussian process over learning curves (94.00, 72.16, 45.36 % at 2.0, 3.7 and 3.9 times the speed of ASHA
+# with the same searcher). Syne Tune 0.16 no longer has this searcher, so this notebook uses its kernel density estimator
+# (TPE). Model-based search takes real time, so there are fewer seeds.
 
 # %%
 bayesian = SETTINGS or {"scheduler_seeds": range(3), "table_seeds": range(1)}
 show(run_table("bayesian_search", **bayesian))
 
 # %% [markdown]
-# Speed-ups are relative to ASHA with random search. A good searcher proposes cells with more convolutions, which take longer. So
-# a part of the lower speed-up comes from better, but more expensive configurations.
+# Speed-ups are relative to ASHA with random search. A good searcher proposes cells with more convolutions, which take longer.
+# So better but more expensive configurations cause a part of the lower speed-up.

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # PASHA on NASBench201, in one table
 #
-# PASHA (Bohdal et al., ICLR 2023) is promotion ASHA with a cap on the resource, which grows only while the ranking of trials
-# still changes. The paper's claim: the same accuracy as ASHA in a half to a third of the time.
+# PASHA (Bohdal et al., ICLR 2023) is ASHA by promotion with a cap on the resource. The cap grows only while the ranking of
+# trials still changes. The paper claims the same accuracy as ASHA in a half to a third of the time.
 #
-# The real NASBench201 is used if Syne Tune's blackbox repository has a local copy, else a **synthetic stand-in**. The title of
-# every table says so. Results on the stand-in show that the program works, and nothing about networks.
+# The notebook uses the real NASBench201 if Syne Tune's blackbox repository has a local copy. Otherwise it uses a **synthetic
+# replacement** (`stand-in`). The title of every table says which one was used. Results on the replacement show only that the
+# program works. They say nothing about real networks.
 
 # %%
 import os
@@ -15,9 +16,7 @@ from IPython.display import HTML
 
 from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
 
-warnings.filterwarnings(
-    "ignore", module=r"(pandas|statsmodels|tqdm)\."
-)  # raised inside these libraries, theirs to mend
+warnings.filterwarnings("ignore", module=r"(pandas|statsmodels|tqdm)\.")  # raised inside these libraries
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 24} if QUICK else {}
@@ -28,7 +27,8 @@ for dataset in DATASETS:
 # %% [markdown]
 # ## The comparison
 #
-# Four workers, 256 configurations. The accuracy is that of the chosen configuration in the table, at its best epoch.
+# There are four workers and 256 configurations. The accuracy is the accuracy of the chosen configuration in the table, at its
+# best epoch.
 
 # %%
 table = run_table("schedulers", **SETTINGS)
@@ -37,7 +37,7 @@ for title, part in table.groupby("table", sort=False):
     display(HTML(html.replace("<thead>", f"<caption>{title}</caption><thead>", 1)))
 
 # %% [markdown]
-# Published, on the real table (eta 3; accuracy %, hours, speed-up, epochs):
+# These are the published numbers on the real table (eta 3; accuracy %, hours, speed-up, epochs):
 #
 # | | CIFAR-10 | CIFAR-100 | ImageNet16-120 |
 # | --- | --- | --- | --- |
@@ -47,8 +47,8 @@ for title, part in table.groupby("table", sort=False):
 #
 # ## How the cap saves time
 #
-# The cap decides. It starts at the second rung and moves up when two neighbouring rungs disagree by more than the noise
-# between epochs.
+# The cap saves time. It starts at the second rung. It moves up only when the rankings at two neighbouring rungs differ by
+# more than the noise between epochs.
 
 # %%
 import matplotlib.pyplot as plt

@@ -10,13 +10,13 @@
     python3.10 -m venv /tmp/old && /tmp/old/bin/pip install "syne-tune[gpsearchers]==0.13.0"
     python benchmarking/opponents/run_opponents.py --old-python /tmp/old/bin/python --opponents mobster hypertune dyhpo
 
-Their packages have requirements of their own (DEHB and SMAC NumPy below 2, NePS above it, and certain releases of
-PyTorch's packages), so they are no extra of this package. Each is asked for a configuration and a level and told the
-value there, on one machine with as many jobs at a time as there are devices.
-Their Hyperband has eta 3 and begins at the first level, or with "-late" at a ninth of the last one. They propose any
-configuration of the space, of which the nearest row of the table is taken, and never use more than one device for a
-trial. MOBSTER, HyperTune and DyHPO are those of Syne Tune 0.13, in a process of that version, with its defaults: eta 3
-and the first rung at the first level, or with "-grace-2" at the second one.
+Their packages have other requirements (DEHB and SMAC need NumPy below 2, NePS needs NumPy 2, and certain releases of
+PyTorch's packages), so they are not an extra of this package. Each optimiser is asked for a configuration and a level,
+and is told the value at this level, on one machine with one job per device.
+Their Hyperband has eta 3 and begins at the first level, or with "-late" at a ninth of the last level. They propose any
+configuration of the space, and the nearest row of the table is used. A trial never uses more than one device. MOBSTER,
+HyperTune and DyHPO are those of Syne Tune 0.13, in a process of this version, with its defaults: eta 3 and the first
+rung at the first level, or with "-grace-2" at the second level.
 
 Reads ``results/opponents/results.csv`` for the other schedulers, which must have the same tables, seeds and deadlines.
 Writes ``README.md``, ``results.csv`` and ``verdicts.csv``. With ``PYTHONHASHSEED=0``, which the program sets, the same
@@ -125,12 +125,12 @@ def report(rows: pd.DataFrame, command: str, used: dict[str, str]) -> tuple[str,
         here = here[here.seed.isin(common)]
         means = here.groupby(["scheduler", "deadline"], sort=False).regret.mean().unstack("deadline")[deadlines]
         title = f"## {kind[0].upper()}{kind[1:]}"
-        lines += [title, "", f"{', '.join(tables)}. Mean regret, with {len(common)} seeds that all have:", ""]
+        lines += [title, "", f"{', '.join(tables)}. Mean regret, with the {len(common)} seeds of all schedulers:", ""]
         lines += header("deadline", deadlines)
         shown = [name for name in (*BESIDE, *names) if name in means.index]
         lines += [row(name, [f"{value:.3f}" for value in means.loc[name]]) for name in shown]
         for ours in (JOINT, AT_RANDOM):
-            lines += ["", f"Verdicts on `{ours}` (ratio of mean regrets, below 1 it is better):", ""]
+            lines += ["", f"Verdicts on `{ours}` (ratio of mean regrets; below 1 it is better):", ""]
             lines += header("deadline", deadlines)
             of_ours = verdicts[(verdicts.group == kind) & (verdicts.candidate == ours)]
             for name in names:
@@ -145,17 +145,18 @@ def report(rows: pd.DataFrame, command: str, used: dict[str, str]) -> tuple[str,
 INTRODUCTION = """\
 Made by `{command}`
 with {packages}. 8 devices, scaling resnet50, a launch costs 1 % of a full run, deadlines in median full runs on one
-device. Regret is 0 at the best value in the table and 1 at the median configuration's best.
+device. Regret is 0 at the best value in the table and 1 at the best value of the median
+configuration.
 
-DEHB, SMAC and NePS have their defaults (Hyperband with eta 3) and are driven by ask and tell: a trial is paused at the
-level that was asked for and goes on from its checkpoint. Their first rung is at the first level, or with `-late` at a
-ninth of the last one. MOBSTER, HyperTune and DyHPO have the defaults of Syne Tune 0.13 (eta 3, the first rung at the
-first level), or with `-grace-2` the first rung at the second level. All of them do not know the deadline, use one
-device a trial, and propose any configuration of the space, of which the nearest row of the table is taken: on tables
-whose rows are not spread evenly this is a handicap, as it is for the searcher `joint`.
-The other rows are those of [the study of opponents](../opponents/README.md), with the same seeds.
+DEHB, SMAC and NePS have their defaults (Hyperband with eta 3) and run by ask and tell: a trial is paused at the level
+that the optimiser requested, and continues from its checkpoint. Their first rung is at the first level, or with `-late`
+at a ninth of the last level. MOBSTER, HyperTune and DyHPO have the defaults of Syne Tune 0.13 (eta 3, the first rung at
+the first level), or with `-grace-2` the first rung at the second level. None of them knows the deadline, and each trial
+uses one device. They propose any configuration of the space, and the nearest row of the table is used. This is a
+disadvantage on tables whose rows are not spread evenly, for them and for the searcher `joint`.
+The other rows are from [the study of opponents](../opponents/README.md), with the same seeds.
 
-Verdicts are those of the referee (`hypersched referee`); `level` means that the data do not tell."""
+The verdicts are from the referee (`hypersched referee`). `level` means that the data show no clear difference."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -45,8 +45,8 @@ TITLES = {
     "asha+joint:grace_period=2": "the same ASHA with `joint`",
 }
 EXPLANATION = """\
-Best `val_accuracy` reported by the deadline, with 95 % intervals over the seeds that have one; in brackets how many
-have. The schedulers took turns."""
+The tables show the best `val_accuracy` reported by the deadline, with 95 % intervals over the seeds that have
+reported; their number is in brackets. The schedulers ran alternately."""
 
 SCRIPTS = ("digits-cnn", "digits-cnn-table", "mnist")
 TABLES = {"digits-cnn-table": "digits"}
@@ -138,7 +138,7 @@ def value_lines(rows: pd.DataFrame) -> list[str]:
     for scheduler, title in TITLES.items():
         if scheduler != DEFAULT:
             gains = [gain(rows, scheduler, deadline) for deadline in deadlines]
-            lines.append(row(f"HyperSched less {title}, paired", [_with_width(value, "+.4f") for value in gains]))
+            lines.append(row(f"HyperSched minus {title}, paired", [_with_width(value, "+.4f") for value in gains]))
     for scheduler, title in TITLES.items():
         numbers = [rows[(rows.scheduler == scheduler) & (rows.deadline == deadline)] for deadline in deadlines]
         lines.append(row(f"trials of {title}", [f"{number.num_trials.mean():.0f}" for number in numbers]))
@@ -146,7 +146,7 @@ def value_lines(rows: pd.DataFrame) -> list[str]:
 
 
 def gain(rows: pd.DataFrame, rival: str, deadline: str) -> Interval:
-    """The metric of HyperSched less that of a rival, on the same seeds."""
+    """The metric of HyperSched minus the metric of a rival, on the same seeds."""
     pairs = zip(readings_of(rows, DEFAULT, deadline), readings_of(rows, rival, deadline), strict=True)
     return mean_interval([own - other for own, other in pairs])
 
@@ -184,11 +184,16 @@ def write(
     for script in script_names:
         lines += [f"## {script}", "", *value_lines(real[script]), ""]
         if script in foreseen:
-            lines += [f"Predicted by the simulator, where a launch costs {setting.launch_cost}:", ""]
+            lines += [f"Predicted by the simulator with a launch cost of {setting.launch_cost}:", ""]
             lines += [*value_lines(foreseen[script]), ""]
         if script in told:
             costs, rows = told[script]
-            lines += [f"Predicted by the simulator with what these runs cost: {costs}.", "", *value_lines(rows), ""]
+            lines += [
+                f"Predicted by the simulator with the measured costs of these runs: {costs}.",
+                "",
+                *value_lines(rows),
+                "",
+            ]
     (output / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     kinds = {"real": real, "predicted": foreseen, "told": {script: rows for script, (_, rows) in told.items()}}
     parts = [rows.assign(kind=kind) for kind, of_script in kinds.items() for rows in of_script.values()]

@@ -187,9 +187,9 @@ def groups(tables: Sequence[str]) -> dict[str, list[str]]:
     """Groups of tables; the table that would dominate every mean is a group of its own."""
     rest = [table for table in tables if table != OUTLIER]
     kinds = {
-        f"all tables but {OUTLIER}": rest,
-        "of these, tables that the rules not to resize were not chosen on": unseen(tables),
-        "of these, tables that they were chosen on": [table for table in rest if table in CHOSEN_ON],
+        f"all tables except {OUTLIER}": rest,
+        "of these, tables that were not used to choose the rules": unseen(tables),
+        "of these, tables that were used to choose the rules": [table for table in rest if table in CHOSEN_ON],
         OUTLIER: [table for table in tables if table == OUTLIER],
     }
     found: dict[str, list[str]] = {}
@@ -211,7 +211,7 @@ def by_group(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 CAPTION = (
-    "Regret by deadline of four of the schedulers, mean of all tables but the one that would dominate it, with 95 % "
+    "Regret by deadline of four of the schedulers, mean of all tables except the one that would dominate it, with 95 % "
     "intervals over seeds"
 )
 
@@ -236,7 +236,10 @@ def base_section(base: pd.DataFrame, output: Path) -> list[str]:
     lines += [f"{base.seed.nunique()} seeds.", "", f"![{CAPTION}](regret.png)", "", f"*{CAPTION}.*", ""]
     for name, rows in kinds.items():
         lines += [f"### {_capital(name)}", "", *regret_lines(rows, TITLES), ""]
-        lines += ["How much more regret than the adaptive strategy, paired by seed:", ""]
+        lines += [
+            "Difference of regret from the adaptive strategy, paired by seed (above 0, this strategy is better):",
+            "",
+        ]
         lines += [*gain_lines(rows, ADAPTIVE, {s: t for s, t in TITLES.items() if s != ADAPTIVE}), ""]
     return lines
 
@@ -278,21 +281,26 @@ def arms_section(title: str, introduction: str, rows: pd.DataFrame, arms: dict[s
     """Mean regret of some arms in the base setting, and the difference from the adaptive strategy."""
     names = ", ".join(dict.fromkeys(rows.benchmark))
     lines = [f"## {title}", "", f"{introduction} Tables: {names}; {rows.seed.nunique()} seeds.", ""]
-    lines += [*regret_lines(rows, arms), "", "How much more than the first row, paired by seed:", ""]
+    lines += [
+        *regret_lines(rows, arms),
+        "",
+        "Difference from the first row, paired by seed (above 0, the first row is better):",
+        "",
+    ]
     return [*lines, *gain_lines(rows, ADAPTIVE, {s: t for s, t in arms.items() if s != ADAPTIVE}), ""]
 
 
 INTRODUCTION = """\
 Made by `python benchmarking/studies/study_deadlines.py`, with {devices} devices in the grid. Numbers are mean regrets
-over tables, with 95 % intervals over seeds. Regret is 0 at the best value in the table and 1 at the median
-configuration's best. All schedulers that search at random draw the same configurations in the same order on one seed.
-Deadlines and launch costs are in median full runs on one device. The LCBench tables are predictions of a surrogate, the
-others are measured.
+over tables, with 95 % intervals over seeds. Regret is 0 at the best value in the table and 1 at the best value of the
+median configuration. With the same seed, all schedulers with random search draw the same configurations in the same
+order. Deadlines and launch costs are in median full runs on one device. The LCBench tables are predictions of a
+surrogate. The other tables are measured.
 
-When not to resize was chosen on {chosen}, with
+The rules that decide when not to resize were chosen on {chosen}, with
 seeds below {first_seed}. The study has seeds from {first_seed}: {base} in the base setting, and in the grid {seeds}, or
-{many} with more than 32 devices. With more than 8 devices deadlines end at one full run.
-The ladder itself (rungs, one in three) was chosen earlier, on all tables but {outlier}."""
+{many} with more than 32 devices. With more than 8 devices, the longest deadline is one full run.
+The ladder itself (rungs, one in three) was chosen earlier, on all tables except {outlier}."""
 
 
 def write(parts: Mapping[str, pd.DataFrame], size: Size, output: Path) -> None:
@@ -310,10 +318,10 @@ def write(parts: Mapping[str, pd.DataFrame], size: Size, output: Path) -> None:
     lines = ["# The adaptive strategy in many settings", "", introduction, ""]
     lines += base_section(parts["base"], output) + grid_section(parts["grid"], output)
     setting = f"{BASE_DEVICES} devices, scaling {BASE_SCALING}, launch cost {BASE_COST}."
-    lines += arms_section("What each ingredient is worth", setting, parts["ingredients"], INGREDIENTS)
-    setting += " Model-based searchers begin with nothing, and so do not see the same configurations."
+    lines += arms_section("The effect of each part of the strategy", setting, parts["ingredients"], INGREDIENTS)
+    setting += " Model-based searchers begin without data, so they do not see the same configurations."
     lines += arms_section(
-        "Searchers while exploring", setting, parts["searchers"], {s: SEARCHERS[s] for s in size.searchers}
+        "Searchers during exploration", setting, parts["searchers"], {s: SEARCHERS[s] for s in size.searchers}
     )
     lines.append(f"Made from the source code with the digest {source_digest()[:12]}.")
     (output / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,13 +1,14 @@
-"""What resizing in place is worth: regret by deadline if a resize is a launch, and if training hardly stops for it.
+"""The value of resizing in place: regret by deadline if a resize is a launch, and if training hardly stops.
 
-    python benchmarking/studies/study_in_place.py  # some minutes on two cores; goes on where it was interrupted
+    python benchmarking/studies/study_in_place.py  # some minutes on two cores; continues after an interruption
     python benchmarking/studies/study_in_place.py --tables digits --seeds 2 --output /tmp/in-place
 
-Machines are compared, seed by seed, in virtual time: launches that cost 1 % of a full run, launches that cost 5 %, and
-the latter with resizes in place: new processes get ready for 5 % of a full run, while the trial trains on, and training
-stops for 0.1 %. On two cores, ``benchmarking/speed/resize_pause.py`` has measured a stop of 0.06 s for a model of a
-million parameters, which is 0.1 % of a full run of one minute. A bound is beside them: only the start of a trial costs
-5 %, and every pause, resume and resize nothing at all.
+The study compares machines, seed by seed, in virtual time: launches that cost 1 % of a full run, launches that cost 5
+%, and launches that cost 5 % with resizes in place. In the last case, new processes prepare themselves for 5 % of a
+full run, while the trial continues to train, and training stops for 0.1 %. On two cores,
+``benchmarking/speed/resize_pause.py`` has measured a stop of 0.06 s for a model of a million parameters, which is 0.1
+% of a full run of one minute. For comparison, the study also has an upper bound: only the start of a trial costs 5 %,
+and pauses, resumes and resizes cost nothing.
 
 Writes ``README.md`` and ``results.csv``.
 """
@@ -38,7 +39,7 @@ TITLES = {
     (SCHEDULER, CHEAP): "a launch costs 1 %",
     (SCHEDULER, DEAR): "a launch costs 5 %",
     (SCHEDULER, IN_PLACE): "a launch costs 5 %, resizes in place",
-    (SCHEDULER, FREE): "a start costs 5 %, resumes and resizes nothing",
+    (SCHEDULER, FREE): "a start costs 5 %, resumes and resizes cost nothing",
     (LADDER, DEAR): "a launch costs 5 %, never resized",
 }
 
@@ -55,7 +56,11 @@ def report(rows: pd.DataFrame, command: str) -> str:
     for key, title in TITLES.items():
         found = [mean_interval(list(means[(*key, deadline)])) for deadline in deadlines]
         lines.append(row(title, [f"{each.mean:.3f} ± {each.half_width:.3f}" for each in found]))
-    lines += ["", "Regret with resizes in place, less that without, on the same seeds; below 0 is better:", ""]
+    lines += [
+        "",
+        "Regret with resizes in place minus regret without, on the same seeds; below 0, resizes in place are better:",
+        "",
+    ]
     lines += header("deadline, full runs", deadlines)
     for key in TITLES:
         if key == (SCHEDULER, IN_PLACE):

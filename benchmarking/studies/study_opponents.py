@@ -8,7 +8,7 @@
 HyperSched is run with its default searcher, ``joint``, and with random search. Opponents are ASHA by stopping and by
 promotion, with eta 3 and 4 and the first rung at the first, second and third level, i-Epoch, PASHA and random search,
 and with fewer seeds ASHA with Syne Tune's model-based searchers. The two searchers of HyperSched may be compared with
-more seeds than the opponents. The study has seeds from :const:`FIRST_SEED`, on which nothing was chosen.
+more seeds than the opponents. The study has seeds from :const:`FIRST_SEED`, not used for the development.
 
 Tables are in groups that are judged apart: those with which the searcher ``joint`` was developed, and the rest. Writes
 ``README.md``, ``verdicts.csv`` and ``results.csv``.
@@ -51,7 +51,7 @@ def groups(tables: Sequence[str]) -> dict[str, list[str]]:
     """Groups of tables; the table with the largest regrets is a group of its own."""
     found = {
         "development tables": [table for table in tables if table not in (*UNSEEN, OUTLIER)],
-        "digits, on which nothing was chosen": [table for table in tables if table in UNSEEN],
+        "digits, not used for the development": [table for table in tables if table in UNSEEN],
         f"{OUTLIER}, choices only": [table for table in tables if table == OUTLIER],
     }
     return {name: names for name, names in found.items() if names}
@@ -98,22 +98,22 @@ def report(rows: pd.DataFrame, command: str) -> tuple[str, pd.DataFrame]:
     alone = verdict_table(rows, JOINT, [AT_RANDOM], tables)
     deadlines = list(dict.fromkeys(rows.deadline))
     seeds = rows.groupby("scheduler").seed.nunique()
-    lines = ["# HyperSched against the fairest opponents", "", INTRODUCTION.format(command=command), ""]
+    lines = ["# HyperSched against the strongest opponents", "", INTRODUCTION.format(command=command), ""]
     numbers = {number: seeds.index[seeds == number] for number in sorted(set(seeds), reverse=True)}
     lines += [f"- {number} seeds: {', '.join(f'`{name}`' for name in of)}" for number, of in numbers.items()]
     lines.append("")
     for num_devices in dict.fromkeys(rows.num_devices):
         for group, names_of_group in tables.items():
             here = rows[(rows.num_devices == num_devices) & rows.benchmark.isin(names_of_group)]
-            # The seeds that all have, so that the means can be compared.
+            # Only the seeds of all schedulers, so that the means can be compared.
             common = set.intersection(*(set(of_name.seed) for _, of_name in here.groupby("scheduler")))
             here = here[here.seed.isin(common)]
-            introduction = f"{', '.join(names_of_group)}. Mean regret, with {len(common)} seeds that all have:"
+            introduction = f"{', '.join(names_of_group)}. Mean regret, with the {len(common)} seeds of all schedulers:"
             lines += [f"## {num_devices} devices, {group}", "", introduction, ""]
             means = here.groupby(["scheduler", "deadline"], sort=False).regret.mean().unstack("deadline")[deadlines]
             lines += header("deadline", deadlines)
             lines += [row(name, [f"{value:.3f}" for value in means.loc[name]]) for name in names]
-            lines += ["", "Verdicts (ratio of mean regrets, below 1 the first one is better):", ""]
+            lines += ["", "Verdicts (ratio of mean regrets; below 1 the first scheduler is better):", ""]
             lines += header("deadline", deadlines)
             for candidate, found in verdicts.items():
                 found = found[(found.num_devices == num_devices) & (found.group == group)]
@@ -132,21 +132,21 @@ def report(rows: pd.DataFrame, command: str) -> tuple[str, pd.DataFrame]:
 
 INTRODUCTION = """\
 Made by `{command}`. Scaling resnet50, a launch costs 1 % of a full run, deadlines in median full runs on one device.
-Regret is 0 at the best value in the table and 1 at the median configuration's best. Verdicts are those of the referee
-(`hypersched referee`): paired by table and seed, tables and seeds both drawn anew, and any wrong "ahead" or "behind"
-of one candidate has a probability of at most 5 %. The comparison with `hypersched` is a family of its own. The
-strongest opponent is the one with the lowest mean regret at the deadline. `level` means that the data do not tell;
-with few seeds or tables that is often so.
+Regret is 0 at the best value in the table and 1 at the best value of the median configuration. The verdicts are from
+the referee (`hypersched referee`). It pairs regrets by table and seed, and resamples both tables and seeds. For one
+candidate, the probability of any wrong "ahead" or "behind" is at most 5 %. The comparison with `hypersched` is a
+separate family of verdicts. The strongest opponent is the opponent with the lowest mean regret at the deadline. `level`
+means that the data show no clear difference, which is common with few seeds or tables.
 
-`hypersched+joint` is HyperSched as it is by default where a hyperparameter has an order. `hypersched` draws its
-configurations at random, as every scheduler without a searcher does in a comparison; on a space of choices alone it is
-the default.
+`hypersched+joint` is the default of HyperSched if at least one hyperparameter has an order. `hypersched` draws its
+configurations at random, like every scheduler without a searcher in a comparison. It is the default for a space of
+choices alone.
 
-The searcher `joint` was developed on the development tables with seeds below 100; the study has other seeds. Its
-numbers there may still flatter it, those on digits and on the table of choices do not.
+The searcher `joint` was developed on the development tables with seeds below 100. The study has other seeds. Its
+results on these tables may still be too optimistic, but not those on digits and on the table of choices.
 
-A name that ends in `+noise` is that of a table whose values have noise (`NOISE_SHARE` in `comparison/benchmarks.py`).
-The regret is then that of the report that looks best, of its value without noise."""
+A table whose name ends in `+noise` has noise in its values (`NOISE_SHARE` in `comparison/benchmarks.py`). The regret is
+then computed from the report that looks best, with its value without noise."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The tuner of ``tune.sbatch``: starts a tuning on the job's Ray cluster, or goes on with one that Slurm has ended."""
+"""The tuner of ``tune.sbatch``: starts a tuning on the job's Ray cluster, or continues one that Slurm has ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_tuner() -> Tuner:
         int(os.environ["NUM_DEVICES"]),
         address=os.environ["HEAD_ADDRESS"],
         devices_of=os.environ["DEVICES_OF"],
-        start_timeout_s=300.0,  # nodes of an allocation do not start at the same moment
+        start_timeout_s=300.0,  # nodes of an allocation start at different moments
     )
     scheduler = HyperSched(
         CONFIG_SPACE,

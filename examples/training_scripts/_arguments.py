@@ -18,17 +18,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_batch_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
     """The global batch, and how it depends on the number of devices; see ``ElasticRun.loader``."""
-    parser.add_argument(
-        "--batch_size", type=int, default=batch_size, help="images in a step, over all devices together"
-    )
+    parser.add_argument("--batch_size", type=int, default=batch_size, help="images per step, over all devices together")
     parser.add_argument(
         "--batch_mode",
         choices=("fixed", "weak", "goodput"),
         default="fixed",
-        help="the batch stays, is multiplied by the number of devices, or is chosen up to --max_batch_size",
+        help="the batch is constant, is multiplied by the number of devices, or is chosen up to --max_batch_size",
     )
     parser.add_argument("--max_batch_size", type=int, help="largest batch that goodput may choose")
-    parser.add_argument("--max_local_batch_size", type=int, help="images that fit into the memory of a device at once")
+    parser.add_argument(
+        "--max_local_batch_size", type=int, help="largest number of images that fit into the memory of a device"
+    )
 
 
 def batch_options(args: argparse.Namespace) -> dict[str, Any]:

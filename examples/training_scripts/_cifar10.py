@@ -1,7 +1,7 @@
 """Reads the Python version of CIFAR-10 (``cifar-10-python.tar.gz``, unpacked) without trusting its pickles.
 
-Unpickling a file executes any code that it names, also with torchvision's own reader. The batches name only NumPy's
-arrays, so nothing else is accepted here.
+Unpickling a file may execute any code, also with torchvision's own reader. The batches contain only NumPy arrays, so
+this module accepts nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IMAGE_SHAPE = (3, 32, 32)
 def _byte_type(code: str, *options: Any) -> np.dtype[Any]:
     if code != "u1":
         raise pickle.UnpicklingError(f"it has an array of {code!r}")
-    # Options of Python 2 are numbers, of which NumPy warns; they do not matter for bytes.
+    # NumPy warns that options from Python 2 are numbers. They do not matter for bytes.
     return np.dtype("u1")
 
 
@@ -61,7 +61,7 @@ def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     with path.open("rb") as file:
         try:
-            # Texts of Python 2 are bytes, among them those of the array.
+            # Strings from Python 2 are bytes, also those of the array.
             batch = _ArrayUnpickler(file, encoding="latin1").load()
         # Broken pickles raise almost any error.
         except Exception as error:
@@ -85,7 +85,7 @@ def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_batches(data_dir: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Reads batches by name, one after the other, from ``data_dir`` or the folder in it that the archive makes."""
+    """Reads batches by name, one after the other, from ``data_dir`` or from the folder of the archive in it."""
     folder = data_dir / FOLDER
     if not folder.is_dir():
         folder = data_dir

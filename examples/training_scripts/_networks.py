@@ -21,7 +21,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("mixed", "single", "double"),
         default="mixed",
-        help="mixed is single on a CPU; with double and --norm group, resizing can be seen to change nothing",
+        help="mixed is single on a CPU; double with --norm group shows that resizing changes nothing",
     )
 
 
@@ -29,9 +29,9 @@ def adapt_network(network: nn.Module, norm: str, device: torch.device, num_devic
     """Makes a network depend as little as possible on the number of devices; call it before wrapping the network.
 
     Dropout masks depend on the position in the global batch. If ``norm`` is ``"group"``, batch normalisation is
-    replaced by group normalisation. Else several GPUs exchange their statistics, in modules with the same state, so
-    that checkpoints fit any number of devices. PyTorch has no such modules for CPUs: there, each process normalises its
-    own share of the batch.
+    replaced by group normalisation. Otherwise several GPUs exchange their statistics. These modules have the same
+    state, so checkpoints fit any number of devices. PyTorch has no such modules for CPUs: there, each process
+    normalises its own share of the batch.
     """
     network = replace_modules(network, nn.Dropout, lambda dropout: BatchDropout(dropout.p))
     if norm == "group":
@@ -42,7 +42,7 @@ def adapt_network(network: nn.Module, norm: str, device: torch.device, num_devic
 
 
 def group_norm_for(batch_norm: nn.BatchNorm2d) -> nn.GroupNorm:
-    """Group normalisation (Wu and He, 2018) of as many channels, in at most 32 groups."""
+    """Group normalisation (Wu and He, 2018) of the same number of channels, in at most 32 groups."""
     return nn.GroupNorm(math.gcd(32, batch_norm.num_features), batch_norm.num_features)
 
 

@@ -1,6 +1,6 @@
-"""A small network on scikit-learn's handwritten digits, with Accelerate: nothing in it is about tuning but the report.
+"""A small network on scikit-learn's handwritten digits, with Accelerate: only the report is for the tuning.
 
-It runs alone too: ``python accelerate_digits.py --st_checkpoint_dir results --epochs 3``.
+The script also runs alone: ``python accelerate_digits.py --st_checkpoint_dir results --epochs 3``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 class Progress:
-    """How many epochs are done, as a part of the checkpoint."""
+    """The number of finished epochs, as a part of the checkpoint."""
 
     def __init__(self) -> None:
         self.epochs_done = 0
@@ -33,7 +33,7 @@ class Progress:
 
 
 def save(accelerator: Accelerator, folder: str) -> None:
-    """Writes aside and renames, so that the folder is whole or not there."""
+    """Writes a temporary folder and renames it, so that the folder is complete or missing."""
     accelerator.save_state(f"{folder}.aside")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:

@@ -1,6 +1,7 @@
-"""A usual training script of Syne Tune: arguments, a checkpoint, reports. It does not know devices or resizing.
+"""A usual training script for Syne Tune: arguments, a checkpoint, reports. It does not use devices or resizing.
 
-It pretends to train: with a good learning rate the loss falls fast and far. An epoch takes ``--sleep_time`` seconds.
+The script only simulates a training: with a good learning rate the loss becomes small after few epochs. An epoch takes
+``--sleep_time`` seconds.
 """
 
 import argparse
@@ -19,7 +20,7 @@ def load_checkpoint(path):
 
 
 def save_checkpoint(path, state):
-    # A trial may be stopped at any moment. Written aside and renamed, the checkpoint is always whole.
+    # A trial may be stopped at any moment. A temporary file is renamed, so the checkpoint is always complete.
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
     with open(aside, "w") as file:

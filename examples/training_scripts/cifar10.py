@@ -1,13 +1,13 @@
 """ResNet-18, -34, -50 and ShuffleNet v2 on CIFAR-10, with torchvision's networks and augmentation.
 
 Alone: ``python cifar10.py --data_dir FOLDER --epochs 3``, or without data: ``python cifar10.py --fake_data 99 --network
-shufflenet_v2_x0_5``. As a trial of Syne Tune, and on any number of devices, see ``launch_cifar10.py``. The folder is
-the content of ``cifar-10-python.tar.gz``. By default the fifth batch is held out for validation. With ``--validate_on
-test`` the test batch is used, as in the papers, and all five batches are trained on.
+shufflenet_v2_x0_5``. As a trial of Syne Tune, and on any number of devices, see ``launch_cifar10.py``. The folder has
+the files of ``cifar-10-python.tar.gz``. By default the fifth batch is used for validation only. With ``--validate_on
+test`` the test batch is used, as in the papers, and all five batches are used for training.
 
-``run.track`` receives all parts of the state, so that a run goes on from its checkpoint: optimiser, learning rate
+``run.track`` receives all parts of the state, so that a run can continue from its checkpoint: optimiser, learning rate
 schedule, gradient scaler (mixed precision on GPUs), moving average of the weights. Only batch normalisation depends on
-the number of devices, see ``_networks.py``.
+the number of devices: see ``_networks.py``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def make_fake_data(num_images: int) -> tuple[Dataset[Any], Dataset[Any]]:
 def make_network(name: str) -> nn.Module:
     """One of torchvision's networks, adapted to small images: first convolution 3x3 with stride 1, and no pooling.
 
-    This is the change of He et al. (2016) for CIFAR-10; their stem for ImageNet would reduce 32x32 pixels to 8x8.
+    He et al. (2016) made this change for CIFAR-10. Their first layers for ImageNet would reduce 32x32 pixels to 8x8.
     """
     network = models.get_model(name, weights=None, num_classes=NUM_CLASSES)
     stem = network.conv1 if isinstance(network.conv1, nn.Conv2d) else network.conv1[0]
@@ -154,11 +154,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--num_workers", type=int, default=0, help="processes that augment images, for each device")
     parser.add_argument("--network", choices=NETWORKS, default="resnet18")
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--learning_rate", type=float, default=0.1, help="of the first epoch; falls as a cosine")
+    parser.add_argument("--learning_rate", type=float, default=0.1, help="of the first epoch; falls like a cosine")
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight_decay", type=float, default=5e-4)
     parser.add_argument("--label_smoothing", type=float, default=0.0)
-    parser.add_argument("--ema_decay", type=float, default=0.0, help="of the average that is validated; 0: no average")
+    parser.add_argument(
+        "--ema_decay", type=float, default=0.0, help="of the averaged weights, which are validated; 0: no average"
+    )
     args = parser.parse_args()
     if (args.data_dir is None) == (args.fake_data is None):
         parser.error("one of --data_dir and --fake_data is needed")

@@ -1,9 +1,9 @@
 """A small convolutional network on scikit-learn's handwritten digits, in PyTorch.
 
-Runs alone (``python digits_cnn.py --epochs 3``), as a trial of Syne Tune, and on several devices: it is then started
-once per device with the environment of ``torch.distributed`` (``RANK``, ``WORLD_SIZE``...). It may be ended at any
-moment and go on with another number of devices. The training is then the same, only faster or slower: the global batch
-is divided among the devices, and no random number depends on them.
+The script runs alone (``python digits_cnn.py --epochs 3``), as a trial of Syne Tune, and on several devices. Then it is
+started once per device, with the environment of ``torch.distributed`` (``RANK``, ``WORLD_SIZE``...). It may be ended at
+any moment, and continue on another number of devices. The training is then the same, only faster or slower: the global
+batch is divided among the devices, and no random number depends on the devices.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def load_data(val_share: float = 0.25) -> tuple[tuple[Tensor, Tensor], tuple[Ten
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     """Shifts each image by up to one pixel in both directions, and adds noise to every pixel."""
     padded = functional.pad(images, (1, 1, 1, 1))
-    # (n, 1, 3, 3, 8, 8): all nine positions, of which one is chosen for each image.
+    # (n, 1, 3, 3, 8, 8): all nine positions. One position is chosen for each image.
     positions = padded.unfold(2, IMAGE_SIZE, 1).unfold(3, IMAGE_SIZE, 1)
     dy, dx = torch.randint(0, 3, (2, len(images)), generator=generator)
     moved = positions[torch.arange(len(images)), :, dy, dx]
@@ -102,7 +102,7 @@ def train(args: argparse.Namespace, run: ElasticRun) -> None:
     val_batches = run.loader(TensorDataset(val_x, val_y), len(val_x), train=False)
 
     for epoch in run.epochs(args.epochs):
-        # Both depend only on the epoch, so they are the same in a run that goes on inside an epoch.
+        # Both depend only on the epoch, so they are the same in a run that continues inside an epoch.
         train_x.copy_(distort(clean_x, torch.Generator().manual_seed(args.seed * 1_000_003 + epoch)))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_in(epoch, args.learning_rate, args.final_lr_factor, args.epochs)
@@ -130,14 +130,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=16, help="channels of the first convolution, a multiple of 4")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--batch_size", type=int, default=64, help="images in a step, over all devices together")
-    parser.add_argument("--max_batch_size", type=int, help="let the batch grow up to this where goodput does")
-    parser.add_argument("--virtual_devices", type=int, help="train as if on this many devices, bitwise the same on any")
+    parser.add_argument("--max_batch_size", type=int, help="largest batch that goodput may choose")
+    parser.add_argument(
+        "--virtual_devices",
+        type=int,
+        help="compute as if on this number of devices: bitwise the same result on any number",
+    )
     parser.add_argument("--val_share", type=float, default=0.25, help="share of the images to validate on")
     parser.add_argument(
         "--train_copies",
         type=int,
         default=TRAIN_COPIES,
-        help="times that an epoch has each image, each time distorted in another way",
+        help="number of distorted copies of each image per epoch",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--st_checkpoint_dir", help="where the checkpoint is written to and resumed from")

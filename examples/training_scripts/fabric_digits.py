@@ -1,6 +1,6 @@
-"""A small network on scikit-learn's handwritten digits, with Lightning Fabric: a loop of one's own, without a callback.
+"""A small network on scikit-learn's handwritten digits, with Lightning Fabric: its own loop, without a callback.
 
-It runs alone too: ``python fabric_digits.py --st_checkpoint_dir results --epochs 3``.
+The script also runs alone: ``python fabric_digits.py --st_checkpoint_dir results --epochs 3``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BATCH_SIZE = 64
 
 
 def load(fabric: L.Fabric, data: Dataset[Any], epoch: int, seed: int) -> Any:
-    """The data of an epoch, in an order that depends on the epoch alone, not on launches and devices.
+    """The data of an epoch, in an order that depends only on the epoch, not on launches and devices.
 
     Fabric gives each process one of each `world_size` samples, so a step has the same samples on any number of devices.
     """
@@ -33,7 +33,7 @@ def load(fabric: L.Fabric, data: Dataset[Any], epoch: int, seed: int) -> Any:
 
 
 def save(fabric: L.Fabric, path: str, state: dict[str, Any]) -> None:
-    """Writes aside and renames, so that the file is whole or not there."""
+    """Writes a temporary file and renames it, so that the file is complete or missing."""
     fabric.save(f"{path}.aside", state)
     fabric.barrier()
     if fabric.is_global_zero:

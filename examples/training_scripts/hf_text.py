@@ -1,6 +1,6 @@
 """A small GPT-2 with random weights learns to continue sequences, with Hugging Face's Trainer.
 
-The script is a usual one for the Trainer; the two lines with ``elastic_trainer`` make it elastic. It runs alone too:
+This is a usual script for the Trainer. The two lines with ``elastic_trainer`` make it elastic. It also runs alone:
 ``python hf_text.py --output_dir results --num_train_epochs 3``.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-# Where PyTorch is for CPUs and torchvision for CUDA, transformers can be imported only after this.
+# If PyTorch is for CPUs and torchvision for CUDA, transformers can be imported only after this import.
 with contextlib.suppress(ModuleNotFoundError):
     import _torchvision  # noqa: F401
 
@@ -27,7 +27,7 @@ class ModelArguments:
 
 
 def sequences(num_texts: int, length: int = 24, vocabulary: int = 48) -> list[dict[str, torch.Tensor]]:
-    """Each counts on in steps of its own, so that two symbols tell how it goes on."""
+    """Sequences with a constant step each, so that two symbols determine the rest."""
     generator = torch.Generator().manual_seed(0)
     starts = torch.randint(vocabulary, (num_texts, 1), generator=generator)
     steps = torch.randint(1, 6, (num_texts, 1), generator=generator)

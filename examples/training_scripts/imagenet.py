@@ -4,20 +4,21 @@ Alone: ``python imagenet.py --data_dir FOLDER``, where FOLDER has ``train/CLASS/
 other format that Pillow reads). As a trial of Syne Tune, and on any number of devices, see ``launch_imagenet.py``.
 
 An epoch of ImageNet is too long for the decisions of a scheduler. So the unit of training is a *round*, the images of
-``--num_steps`` batches. The loader goes through an epoch in several rounds, and begins the next epoch when all images
-have been used. Each round ends with a validation, a checkpoint and a report, whose ``epoch`` is the number of the
-round. If the batch grows with the devices, a round has the same number of images in fewer steps. The learning rate
-depends on the round: it rises over the first ``--warmup_rounds`` (Goyal et al., 2017) and then falls as a cosine.
+``--num_steps`` batches. An epoch takes several rounds, and the next epoch begins when all images have been used. Each
+round ends with a validation, a checkpoint and a report. The entry ``epoch`` of the report is the number of the round.
+If the batch grows with the devices, a round has the same number of images in fewer steps. The learning rate depends on
+the round: it rises over the first ``--warmup_rounds`` (Goyal et al., 2017), and then falls like a cosine.
 
 How to choose rungs: the scheduler counts rounds, and its ``max_t`` is ``--num_rounds``.
 
-- A round should be long compared to a validation (``--num_val`` makes that shorter) and to a relaunch, and short
-  compared to the deadline, so that decisions are made in time: some minutes, and dozens of rounds until the deadline.
-- The lowest rung (``grace_period``) should come after the warm-up, since large learning rates show their effect only
-  then, and when trials differ by more than the noise of a validation. The images of half an epoch are a good start.
+- A round should be long compared with a validation (``--num_val`` makes validations shorter) and with a relaunch. It
+  should be short compared with the deadline, so that decisions are made in time. A good choice is some minutes per
+  round, and dozens of rounds until the deadline.
+- The lowest rung (``grace_period``) should come after the warm-up, because large learning rates have their effect only
+  then. At this rung, trials should differ by more than the noise of a validation. Half an epoch is a good start.
 - A round should have the same number of images in all trials, so ``--batch_size`` and ``--num_steps`` are not tuned.
 
-A crash loses at most ``--checkpoint_every_s`` seconds of training, a SIGTERM nothing.
+A crash loses at most ``--checkpoint_every_s`` seconds of training. A SIGTERM loses nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def load_data(data_dir: Path, image_size: int, num_val: int | None) -> tuple[Dat
 
 
 def learning_rate_factor(rounds_done: int, num_rounds: int, warmup_rounds: int) -> float:
-    """The learning rate of the round after ``rounds_done``, relative to that of the user."""
+    """The learning rate of the round after ``rounds_done``, relative to the user's learning rate."""
     if rounds_done < warmup_rounds:
         return (rounds_done + 1) / (warmup_rounds + 1)
     return 0.5 * (1 + math.cos(math.pi * (rounds_done - warmup_rounds) / max(1, num_rounds - warmup_rounds)))
@@ -132,7 +133,7 @@ def parse_args() -> argparse.Namespace:
     add_network_arguments(parser)
     parser.add_argument("--network", choices=NETWORKS, default="resnet50", metavar="NAME")
     parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--num_val", type=int, help="validate on this many images only")
+    parser.add_argument("--num_val", type=int, help="number of images for validation")
     parser.add_argument("--num_workers", type=int, default=4, help="processes that read images, for each device")
     parser.add_argument("--num_rounds", type=int, default=100)
     parser.add_argument("--num_steps", type=int, default=500, help="batches in a round")

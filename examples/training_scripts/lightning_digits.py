@@ -1,6 +1,6 @@
 """A small network on scikit-learn's handwritten digits, with Lightning's Trainer.
 
-It runs alone too: ``python lightning_digits.py --st_checkpoint_dir results --epochs 3``.
+The script also runs alone: ``python lightning_digits.py --st_checkpoint_dir results --epochs 3``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-# Where PyTorch is for CPUs and torchvision for CUDA, torchmetrics can be imported only after this.
+# If PyTorch is for CPUs and torchvision for CUDA, torchmetrics can be imported only after this import.
 with contextlib.suppress(ModuleNotFoundError):
     import _torchvision  # noqa: F401
 

@@ -3,10 +3,10 @@
 Alone: ``python mnist.py --data_dir FOLDER --epochs 3``. As a trial of Syne Tune, and on any number of devices, see
 ``launch_mnist.py``. The folder holds ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, with or without
 ``.gz``, and the same files of ``t10k`` for ``--validate_on test``. By default the last sixth of the training images is
-held out for validation, so that the test images remain for a final test of the tuned network.
+used for validation only, so that the test images remain for a final test of the tuned network.
 
-The network has no batch normalisation, and its dropout does not depend on the devices. With a fixed batch, the losses
-of a resized run are those of an undisturbed one, except for rounding.
+The network has no batch normalisation, and its dropout does not depend on the devices. With a fixed batch, a resized
+run has the same losses as an undisturbed run, except for rounding.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weight_decay", type=float, default=1e-4)
     parser.add_argument("--width", type=int, default=8, help="channels of the first convolution")
     parser.add_argument("--dropout", type=float, default=0.1, help="in both hidden layers")
-    parser.add_argument("--num_train", type=int, help="train on this many images only, to save time")
-    parser.add_argument("--num_val", type=int, help="validate on this many images only, to save time")
+    parser.add_argument("--num_train", type=int, help="number of images for training, to save time")
+    parser.add_argument("--num_val", type=int, help="number of images for validation, to save time")
     parser.add_argument("--validate_on", choices=("held_out", "test"), default="held_out")
     args = parser.parse_args()
     if args.data_dir is None:

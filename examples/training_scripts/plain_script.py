@@ -1,10 +1,10 @@
-"""A training script as in Syne Tune's documentation: arguments, its checkpoint helpers, reports, nothing more.
+"""A training script as in Syne Tune's documentation: arguments, Syne Tune's checkpoint helpers, reports, nothing more.
 
-It does not know devices, resizing or signals. A network of one hidden layer, written in NumPy, learns to distinguish
+It does not use devices, resizing or signals. A network with one hidden layer, written in NumPy, learns to distinguish
 the arms of two spirals.
 
-A script like this may be ended between its checkpoint and its report. Then the next launch goes on after this epoch,
-and its report is missing. This is rare if epochs are long, and no scheduler has a problem with it;
+Such a script may be ended between its checkpoint and its report. Then the next launch continues after this epoch, and
+the report of the epoch is missing. This is rare if epochs are long, and no scheduler has a problem with it.
 ``sklearn_partial_fit.py`` in this folder shows the few lines that prevent it.
 """
 
@@ -87,7 +87,7 @@ def main():
             return 0
 
     def save_model(folder, epoch):
-        # A trial may be stopped at any moment. Written aside and renamed, the checkpoint is always whole.
+        # A trial may be stopped at any moment. A temporary file is renamed, so the checkpoint is always complete.
         os.makedirs(folder, exist_ok=True)
         aside = os.path.join(folder, "checkpoint.aside.npz")
         np.savez(aside, epoch=epoch, **network)

@@ -1,13 +1,14 @@
 """A linear classifier on random Fourier features of scikit-learn's handwritten digits, trained by ``partial_fit``.
 
-Runs alone (``python sklearn_partial_fit.py --epochs 3``) and as a trial of Syne Tune. More devices mean more threads:
+Run it alone (``python sklearn_partial_fit.py --epochs 3``), or as a trial of Syne Tune. More devices mean more threads:
 the ten classifiers, one against the rest for each digit, are trained in parallel on ``OMP_NUM_THREADS`` cores. The
 features and the validation are not parallel, so the speed-up is modest. Every random number depends only on the seed
-and the epoch: a run may go on from its checkpoint on another number of cores, and its training is the same except for
-the rounding of matrix products.
+and the epoch. So a run may continue from its checkpoint on another number of cores, and the training is the same except
+for the rounding of matrix products.
 
 A checkpoint is one file of NumPy arrays and JSON, without pickles. It is written before the report of the epoch, and a
-SIGTERM between the two waits for the report: every finished epoch is reported, and a run can go on from every report.
+SIGTERM between the two waits for the report. So every finished epoch is reported, and a run can continue from every
+report.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def train_epoch(model: SGDClassifier, features: np.ndarray, labels: np.ndarray, 
 
 
 def save_checkpoint(path: Path, model: SGDClassifier, epoch: int) -> None:
-    """Writes aside and renames, so that ``path`` is always a whole checkpoint, the old one or the new one."""
+    """Writes a temporary file and renames it, so that ``path`` is always a complete checkpoint (old or new)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
     state = json.dumps({"epoch": epoch, "num_steps": model.t_})
@@ -76,7 +77,7 @@ def save_checkpoint(path: Path, model: SGDClassifier, epoch: int) -> None:
 
 
 def load_checkpoint(path: Path, model: SGDClassifier) -> int:
-    """Restores the state of the model; returns the epochs trained until then."""
+    """Restores the state of the model, and returns the number of finished epochs."""
     with np.load(path, allow_pickle=False) as arrays:
         state = json.loads(str(arrays["state"]))
         model.coef_, model.intercept_ = arrays["weights"], arrays["biases"]
@@ -127,11 +128,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--learning_rate", type=float, default=0.1, help="of the first step")
-    parser.add_argument("--power_t", type=float, default=0.2, help="it falls with this power of the number of steps")
+    parser.add_argument(
+        "--power_t", type=float, default=0.2, help="the learning rate falls with this power of the number of steps"
+    )
     parser.add_argument("--alpha", type=float, default=1e-6, help="L2 regularisation")
     parser.add_argument("--gamma", type=float, default=0.05, help="inverse squared width of the kernel")
     parser.add_argument("--num_features", type=int, default=500, help="random Fourier features")
-    parser.add_argument("--copies", type=int, default=3, help="noisy copies of each image in an epoch")
+    parser.add_argument("--copies", type=int, default=3, help="noisy copies of each image per epoch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--st_checkpoint_dir", help="where the checkpoint is written to and resumed from")
     return parser.parse_args()

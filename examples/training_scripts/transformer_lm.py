@@ -1,13 +1,13 @@
 """A small transformer that learns to write text, character by character, on one device or several, in PyTorch.
 
-Runs alone (``python transformer_lm.py --epochs 3``), as a trial of Syne Tune, and on several devices: it is then
-started once per device with the environment of ``torch.distributed``. It may be ended and go on at any step, on any
-number of devices, and its losses are those of an undisturbed run. With ``--shard`` no device holds the whole model:
+The script runs alone (``python transformer_lm.py --epochs 3``), as a trial of Syne Tune, and on several devices. Then
+it is started once per device, with the environment of ``torch.distributed``. It may be ended at any step, and continue
+on any number of devices, with the same losses as an undisturbed run. With ``--shard`` no device holds the whole model:
 parameters, gradients and the state of AdamW are sharded (FSDP), and sharded again when the number of devices has
 changed.
 
-It learns the text of ``--text FILE``, by default Python's language reference, which the standard library contains for
-``help()``.
+The model learns the text of ``--text FILE``. The default is Python's language reference, which is part of the standard
+library for ``help()``.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def make_datasets(text: str, context: int) -> tuple[TensorDataset, TensorDataset
 def warmup_then_cosine(num_warmup_steps: int, num_steps: int) -> Callable[[int], float]:
     """Factor of the learning rate in each step: it rises linearly to 1, then falls as a cosine.
 
-    The factor of the first step is not 0, and that of the last one is ``FINAL_LR_FACTOR``.
+    The factor of the first step is not 0, and the factor of the last step is ``FINAL_LR_FACTOR``.
     """
 
     def factor(step: int) -> float:
@@ -192,18 +192,22 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--text", type=Path, help="file to learn, in UTF-8 (default: Python's language reference)")
-    parser.add_argument("--num_characters", type=int, help="how much of the text to use, from its start (default: all)")
-    parser.add_argument("--context", type=int, default=64, help="characters that a prediction can look back on")
+    parser.add_argument(
+        "--num_characters", type=int, help="number of characters to use, from the start of the text (default: all)"
+    )
+    parser.add_argument(
+        "--context", type=int, default=64, help="number of previous characters that a prediction can use"
+    )
     parser.add_argument("--width", type=int, default=96, help="width of the model, a multiple of --heads")
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--learning_rate", type=float, default=3e-3, help="largest learning rate, after the warm-up")
-    parser.add_argument("--warmup_share", type=float, default=0.05, help="share of all steps that warm up")
+    parser.add_argument("--warmup_share", type=float, default=0.05, help="share of all steps for the warm-up")
     parser.add_argument("--weight_decay", type=float, default=0.1)
     parser.add_argument("--max_norm", type=float, default=1.0, help="norm to which gradients are clipped")
-    parser.add_argument("--batch_size", type=int, default=64, help="windows in a step, over all devices together")
-    # With a value or without one, since a tuner passes values.
+    parser.add_argument("--batch_size", type=int, default=64, help="windows per step, over all devices together")
+    # The option may have a value, because a tuner passes values.
     parser.add_argument("--shard", type=int, nargs="?", const=1, default=0, help="shard the model over the devices")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--st_checkpoint_dir", help="where checkpoints are written to and resumed from")

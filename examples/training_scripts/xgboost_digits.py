@@ -1,6 +1,6 @@
-"""Boosted trees on scikit-learn's handwritten digits, with XGBoost, on as many cores as the trial holds.
+"""Boosted trees on scikit-learn's handwritten digits, with XGBoost, on all cores of the trial.
 
-It runs alone too: ``python xgboost_digits.py --st_checkpoint_dir results --rounds 20``.
+The script also runs alone: ``python xgboost_digits.py --st_checkpoint_dir results --rounds 20``.
 """
 
 from __future__ import annotations

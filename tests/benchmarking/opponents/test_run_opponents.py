@@ -59,7 +59,7 @@ def test_the_report_shows_the_others_beside_and_judges_each_opponent():
     assert "with theirs 1.2" in text
     development, unseen = text.split("## Digits")
     for part in (development, unseen):
-        assert "with 2 seeds that all have" in part
+        assert "with the 2 seeds of all schedulers" in part
         assert "| theirs | 0.505 |" in part
         assert part.count("| against `theirs`, 4 seeds | ahead (0.42) |") == 2
         assert part.count("| against `dear`, 2 seeds | level (1.00) |") == 2
@@ -89,7 +89,7 @@ def test_the_claims_are_what_is_checked_in(folder):
 @pytest.mark.parametrize(
     ("folder", "kinds"),
     [
-        ("other-packages-mobster", ["development tables", "digits, on which nothing was chosen"]),
+        ("other-packages-mobster", ["development tables", "digits, not used for the development"]),
         ("other-packages-hypertune", ["development tables"]),
     ],
 )

@@ -53,7 +53,7 @@ def test_seeds_without_a_report_are_left_out_and_counted():
     }
     assert cells["HyperSched"] == "0.8000 ± 0.2484 (3)"
     assert cells[TITLES[WITH_MODEL]] == "-"
-    assert cells[f"HyperSched less {TITLES[ASHA]}, paired"] == "+0.1000 ± 0.0000 (2)"
+    assert cells[f"HyperSched minus {TITLES[ASHA]}, paired"] == "+0.1000 ± 0.0000 (2)"
     assert cells[f"trials of {TITLES[WITH_MODEL]}"] == "4"
 
 

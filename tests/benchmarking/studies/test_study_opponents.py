@@ -27,7 +27,7 @@ def invented(tables, seeds=3):
 def test_tables_that_something_was_chosen_on_are_judged_apart():
     kinds = groups(["a", "digits", OUTLIER, "b"])
     assert list(kinds.values()) == [["a", "b"], ["digits"], [OUTLIER]]
-    assert list(groups(["digits"])) == ["digits, on which nothing was chosen"]
+    assert list(groups(["digits"])) == ["digits, not used for the development"]
 
 
 def test_the_report_has_a_verdict_for_each_group_and_deadline():

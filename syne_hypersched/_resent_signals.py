@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 #: So many seconds after the hook, the destructor has probably returned. If not, the signal is sent once more.
 _PAUSE_S = 0.01
 
+#: Held while the hook of the interpreter is replaced. The threads that watch two tuners may do so at one moment.
+_REPLACING = threading.Lock()
+
 
 class ResentSignal:
     """Watches for a swallowed exception of one signal.
+
+    Several may look at the same time, for instance those of a tuner that has just ended and of the next one. They may
+    end in any order.
 
     Parameters
     ----------
@@ -39,46 +45,64 @@ class ResentSignal:
         self._exception = exception
         self._prepare = prepare
         self._before: Callable[[UnraisableHookArgs], object] | None = None
-        #: Whether the main thread is in the hook, and whether a signal must be sent again.
-        self._is_hearing = self._is_pending = False
+        self._has_ended = False
+        #: Whether the main thread is in the hook.
+        self._is_hearing = False
+        #: How many signals were lost, and how many of these are answered by those that were sent again. Each is changed
+        #: only by who holds the lock: the first one by the main thread, the second one by the threads that send.
+        self._num_lost = self._num_answered = 0
+        self._sending = threading.RLock()  # the garbage collector may run a destructor in the hook
 
     def begin(self) -> None:
         """Begins to watch for the exception. Does nothing outside the main thread, or at a second call."""
         if self._before is None and threading.current_thread() is threading.main_thread():
-            self._before, sys.unraisablehook = sys.unraisablehook, self._hear
+            with _REPLACING:
+                self._has_ended = False
+                self._before, sys.unraisablehook = sys.unraisablehook, self._hear
 
     def end(self) -> None:
         """Ends the watch. Any thread may call it."""
-        if sys.unraisablehook == self._hear and self._before is not None:
-            sys.unraisablehook, self._before = self._before, None
+        with _REPLACING:
+            self._has_ended = True
+            # One that began later and goes on still calls this hook, which stays until that one ends.
+            while isinstance(last := getattr(sys.unraisablehook, "__self__", None), ResentSignal) and last._has_ended:
+                sys.unraisablehook, last._before = last._before or sys.__unraisablehook__, None
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> dict[str, Any]:
         # Another process has its own hook.
-        return {**self.__dict__, "_before": None, "_is_hearing": False, "_is_pending": False}
+        return {name: self.__dict__[name] for name in ("_signum", "_exception", "_prepare")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ResentSignal.__init__(self, state["_signum"], state["_exception"], state["_prepare"])
 
     def _hear(self, unraisable: UnraisableHookArgs) -> object:
         main = threading.main_thread()
-        if not issubclass(unraisable.exc_type, self._exception) or threading.current_thread() is not main:
+        is_other = not issubclass(unraisable.exc_type, self._exception) or threading.current_thread() is not main
+        if is_other or self._has_ended:
             return (self._before or sys.__unraisablehook__)(unraisable)
         # The signal is not sent here, where it would be swallowed again, like any signal that arrives now.
         while True:
             self._is_hearing = True
             try:
                 self._prepare()
-                if not self._is_pending:  # otherwise two signals would be sent, and the second would disturb the end
-                    threading.Thread(target=self._send, name="resent signal", daemon=True).start()
+                with self._sending:
+                    self._num_lost += 1
+                # Each has a thread of its own: if an exception comes here, it is unknown whether one was started.
+                threading.Thread(target=self._send, args=(self._num_lost,), name="resent signal", daemon=True).start()
             except self._exception:
                 continue
             finally:
                 self._is_hearing = False
             return None
 
-    def _send(self) -> None:
-        self._is_pending = True
+    def _send(self, number: int) -> None:
         while self._is_hearing:  # this happens on a busy machine
             time.sleep(_PAUSE_S)
         time.sleep(_PAUSE_S)
-        self._is_pending = False
         main = threading.main_thread().ident
-        if main is not None:
-            signal.pthread_kill(main, self._signum)
+        # One for all that were lost before is enough, and a second one would disturb the end. The hook counts none
+        # while this thread has the lock: what it counts afterwards may be this one, which was lost again.
+        with self._sending:
+            if self._num_answered < number and main is not None:
+                self._num_answered = self._num_lost
+                signal.pthread_kill(main, self._signum)

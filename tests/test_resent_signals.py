@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import dill
 import pytest
 
 from syne_hypersched._resent_signals import ResentSignal
@@ -101,6 +102,57 @@ def test_the_hook_has_returned_before_the_signal_is_sent_again(then):
     assert ("interrupted" in process.stdout, process.stderr) == (True, "")
 
 
+LOST_TWICE = """
+import os, signal, sys, threading
+from syne_hypersched._resent_signals import ResentSignal
+
+run, start = threading.Thread.run, threading.Thread.start
+may_run, started = threading.Event(), []
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+
+def run_late(thread):  # as on a busy machine
+    may_run.wait()
+    run(thread)
+
+def start_and_note(thread):
+    start(thread)
+    started.append(thread)
+    if sys.argv[1] == "in the hook" and len(started) == 1:
+        interrupt()
+
+threading.Thread.run, threading.Thread.start = run_late, start_and_note
+resent = ResentSignal(signal.SIGINT, KeyboardInterrupt)
+resent.begin()
+
+class Dying:
+    def __del__(self):
+        interrupt()
+
+Dying()
+if sys.argv[1] == "in another destructor":
+    Dying()
+num_raised = 0
+for wait in (threading.Event().wait, *(thread.join for thread in started)):
+    try:
+        may_run.set()
+        wait()
+    except KeyboardInterrupt:
+        num_raised += 1
+print(len(started), num_raised)
+"""
+
+
+@pytest.mark.parametrize("where", ["in the hook", "in another destructor"])
+def test_of_two_signals_that_are_lost_one_is_sent_again(where):
+    """A second one would disturb the orderly end that the first one has begun."""
+    process = subprocess.run([sys.executable, "-c", LOST_TWICE, where], capture_output=True, text=True)
+    assert (process.stdout, process.stderr) == ("2 1\n", "")
+
+
 def test_other_exceptions_are_told_as_before_and_other_threads_change_nothing(monkeypatch):
     told = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
@@ -122,3 +174,59 @@ def test_other_exceptions_are_told_as_before_and_other_threads_change_nothing(mo
     resent.end()
     resent.end()
     assert sys.unraisablehook == told.append
+
+
+def test_several_may_end_in_any_order(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    first, second, third = (ResentSignal(signal.SIGINT, KeyboardInterrupt) for _ in range(3))
+    for each in (first, second, third):
+        each.begin()
+    second.end()
+    first.end()
+
+    class Dying:
+        def __del__(self):
+            raise ValueError("as always")
+
+    Dying()
+    assert [str(each.exc_value) for each in told] == ["as always"]
+    told.clear()
+    third.end()
+    assert sys.unraisablehook == told.append
+
+
+def test_one_that_has_ended_under_another_one_hears_nothing(monkeypatch):
+    told, prepared = [], []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    ended = ResentSignal(signal.SIGINT, KeyboardInterrupt, lambda: prepared.append("SIGINT"))
+    other = ResentSignal(signal.SIGTERM, SystemExit, lambda: prepared.append("SIGTERM"))
+    ended.begin()
+    other.begin()
+    ended.end()
+
+    class Dying:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    Dying()
+    assert ([each.exc_type for each in told], prepared) == ([KeyboardInterrupt], [])
+    told.clear()
+    other.end()
+    assert sys.unraisablehook == told.append
+
+
+def test_a_stored_one_has_no_hook():
+    resent = ResentSignal(signal.SIGINT, KeyboardInterrupt, print)
+    before = sys.unraisablehook
+    resent.begin()
+    stored = dill.dumps(resent)
+    resent.end()
+    loaded = dill.loads(stored)
+    loaded.end()
+    assert sys.unraisablehook == before
+    loaded.begin()
+    loaded.begin()
+    assert sys.unraisablehook == loaded._hear
+    loaded.end()
+    assert sys.unraisablehook == before

@@ -89,14 +89,15 @@ class Interrupts(TunerCallback):
 def test_ctrl_c_ends_a_tuner_even_in_a_destructor(tmp_path, wait_for, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     monkeypatch.setattr(_tuner_watch, "PERIOD_S", 0.02)
-    monkeypatch.setattr(sys, "unraisablehook", hook := sys.unraisablehook)
+    # That of a tuner of an earlier test, whose watch may end at any moment, is set aside.
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
     (tmp_path / "train.py").write_text(SCRIPT)
     backend = ElasticLocalBackend(tmp_path / "train.py", 1, device_type="cpu", grace_s=0.5, preload=())
     scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9)
     stop = StoppingCriterion(max_wallclock_time=600)
     with pytest.raises(KeyboardInterrupt):
         Tuner(backend, scheduler, stop, n_workers=1, sleep_time=0.02, callbacks=[Interrupts()]).run()
-    wait_for(lambda: sys.unraisablehook == hook)
+    wait_for(lambda: sys.unraisablehook == sys.__unraisablehook__)
     assert backend.busy_trial_ids() == []
 
 

@@ -37,8 +37,8 @@ def shown(value: object) -> str:
 
     Example
     -------
-    >>> shown("val_loss"), shown("two\\nlines"), shown("\\x1b[31mred"), shown(7)
-    ('val_loss', 'two\\\\nlines', '\\\\x1b[31mred', '7')
+    >>> shown("val_loss"), shown("two\nlines"), shown("\x1b[31mred"), shown(7)
+    ('val_loss', 'two\\nlines', '\\x1b[31mred', '7')
     """
     text = str(value)
     if text.isascii() and text.isprintable():
@@ -58,8 +58,8 @@ def shown_lines(text: str) -> str:
 
     Example
     -------
-    >>> shown_lines("two\\nlines,\\x1b[2J")
-    'two\\nlines,\\\\x1b[2J'
+    >>> shown_lines("two\nlines,\x1b[2J")
+    'two\nlines,\\x1b[2J'
     """
     if all(line.isascii() and line.isprintable() for line in text.split("\n")):
         return text
@@ -83,7 +83,7 @@ def width(text: str) -> int:
 
     Example
     -------
-    >>> width("loss"), width("損失"), width("e\\u0301")
+    >>> width("loss"), width("損失"), width("e\u0301")
     (4, 4, 1)
     """
     if text.isascii():

@@ -57,7 +57,7 @@ def configuration_text(config: Mapping[str, object]) -> str:
 
     Example
     -------
-    >>> configuration_text({"lr": 0.00012345, "act": "relu"})
+    >>> configuration_text({"lr": 0.000123456, "act": "relu"})
     'lr=0.0001235, act=relu'
     """
     return ", ".join(f"{shown(name)}={short(value)}" for name, value in config.items())

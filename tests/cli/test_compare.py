@@ -218,6 +218,6 @@ def test_real_training_says_at_first_how_long_it_takes(tmp_path):
     # HyperSched knows its deadline and is run to each; ASHA is run once, to the longer one.
     said = _describe_duration(study, tmp_path / "new")
     assert "6 runs, one after another" in said
-    assert f"about {2 * (60 + 180 + 180) / 60:.3g} minutes in all" in said
+    assert f"about {2 * (60 + 180 + 180) / 60:.3g} minutes in total" in said
     few = study_of(StudyOptions(backend="local", schedulers="asha", deadline="60", seeds="1"))
-    assert "1 run, one after the other, each until its deadline: about 60 seconds" in _describe_duration(few, tmp_path)
+    assert "1 run, one after another, each until its deadline: about 60 seconds" in _describe_duration(few, tmp_path)

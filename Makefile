@@ -18,42 +18,42 @@ help:  ## show this list
 demo: $(VENV)/.installed-demo  ## tune a neural network on this machine for one minute and show what happened
 	$(BIN)/python examples/launch_hypersched_digits.py --deadline $(DEADLINE_S) --output demo-results
 
-compare: $(VENV)/.installed-benchmarks  ## compare schedulers in virtual time, on learning curves that come with the package
+compare: $(VENV)/.installed-benchmarks  ## compare schedulers in virtual time, on learning curves of the package
 	$(BIN)/python benchmarking/launch_hpo.py --output comparison-results
 
-notebooks: $(VENV)/.installed-dev  ## run the notebooks in full and store what comes out
+notebooks: $(VENV)/.installed-dev  ## run the notebooks in full and store their outputs
 	$(BIN)/python notebooks/execute.py
 
-report: $(VENV)/.installed-benchmarks  ## run the report on tables of real learning curves anew (half an hour)
+report: $(VENV)/.installed-benchmarks  ## run the report on tables of real learning curves again (half an hour)
 	$(BIN)/python benchmarking/studies/report_tables.py
 
-chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random moments, and look whether anything was lost (a quarter of an hour)
+chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random moments, and check that nothing is lost (a quarter of an hour)
 	$(BIN)/python benchmarking/faults/chaos.py
 	$(BIN)/python benchmarking/faults/tuner_kills.py
 	$(BIN)/python benchmarking/faults/fuzz_reports.py
 	$(BIN)/python benchmarking/faults/soak.py
 
-checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at random, and look whether best/ is the best model, whole (half an hour)
+checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at random, and check that best/ is the best model and complete (half an hour)
 	$(BIN)/python benchmarking/faults/best_checkpoint.py
 
-cluster-demo: $(VENV)/.installed-dev  ## tune on two Ray nodes of this machine, of which one is killed in the middle (two minutes)
+cluster-demo: $(VENV)/.installed-dev  ## tune on two Ray nodes of this machine; one is killed in the middle (two minutes)
 	$(BIN)/python examples/launch_cluster_demo.py --deadline $(DEADLINE_S) --output cluster-demo-results
 
 test-cluster: $(VENV)/.installed-dev  ## disturb a tuning on a cluster of network namespaces (three minutes, needs root)
 	$(BIN)/python benchmarking/faults/cluster_chaos.py --seconds 150
 
-gpu-check: $(VENV)/.installed-dev  ## try what only a GPU can show, and print one table (ten minutes, one GPU)
+gpu-check: $(VENV)/.installed-dev  ## run the checks that need a GPU, and print one table (ten minutes, one GPU)
 	$(BIN)/python benchmarking/speed/gpu_check.py
 
 docs: $(VENV)/.installed-docs  ## build the site of the documents into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
-dist: $(VENV)/.installed-release  ## build wheel and sdist into dist, and check what PyPI would say
+dist: $(VENV)/.installed-release  ## build wheel and sdist into dist, and check them as PyPI does
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/python -m twine check --strict dist/*
 
-stranger: $(VENV)/.installed-release  ## install the wheel into an empty folder and take the steps of docs/start.md, timed
+stranger: $(VENV)/.installed-release  ## install the wheel into an empty folder, follow docs/start.md, and measure the time
 	$(BIN)/python benchmarking/speed/strangers_path.py
 
 # The tests start hundreds of interpreters, which are to find the modules compiled.
@@ -62,7 +62,7 @@ test test-slow test-pythons: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(PYTEST)
 
-test-slow: $(VENV)/.installed-dev  ## run the tests that take long, and all examples of the property tests
+test-slow: $(VENV)/.installed-dev  ## run the slow tests, and all examples of the property tests
 	SYNE_HYPERSCHED_THOROUGH=1 $(PYTEST) -m "slow or hypothesis"
 
 test-pythons: $(VENV)/.installed-dev  ## run the core of the tests on Python 3.10, 3.12 and 3.13, and with the lowest versions
@@ -80,7 +80,7 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the project's style
 
 check: lint test  ## everything that must hold before a commit is pushed
 
-clean:  ## remove the virtual environment and everything that the tools have left behind
+clean:  ## remove the virtual environment and all files of the tools
 	rm -rf $(VENV) build dist demo-results cluster-demo-results comparison-results report-work .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 $(BIN)/python:

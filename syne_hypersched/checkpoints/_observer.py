@@ -77,7 +77,7 @@ class Observer:
         self._folder = os.path.realpath(spec.folder)
         self._watch = watch
         #: Entries that existed before the launch.
-        self._at_start = frozenset(read_tree(self._folder))
+        self._at_start = read_tree(self._folder)
         self._matcher = matcher
         self._on_surprise = on_surprise
         self.log = LaunchLog(spec.log, spec.log_end)
@@ -253,31 +253,31 @@ class Observer:
         if not any(found):
             return
         now, is_surprise = time.monotonic(), False
-        for change in found:
+        for index, change in enumerate(found):
             if change is None:
                 self.bursts.report()  # perhaps a report, among other lines
                 continue
+            self.logs.hear(change.kind, os.path.join(self._folder, change.path), now)
+            self.doubts.hear(change.kind, change.path)
+            known = self.taken.get(change.path) or self._at_start.get(change.path)
+            if change.path not in self._wrote and self._unannounced.is_only_read(found, index, known):
+                self._begun.pop(change.path, None)
+                continue
+            self.is_dirty, self.num_changes, self.changed_s = True, self.num_changes + 1, now
             if change.kind == "made":
                 self.made[change.path] = now
                 self._complete.begin(change.path)
                 self._matcher.touch(self._looked_s, now)
                 continue
-            self.logs.hear(change.kind, os.path.join(self._folder, change.path), now)
-            self.doubts.hear(change.kind, change.path)
             if change.kind in ("created", "linked", "written", "closed"):
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
             if change.kind in ("created", "linked", "written", "closed", "lost"):
                 is_surprise |= self.habits.written(change.path, self.taken)
             self._advance(change, after, now_before if change.kind == "lost" else before, now)
-            if change.kind in ("removed", "moved away"):
-                self.changed.discard(change.path)
-            else:
-                self.changed.add(change.path)
+            is_gone = change.kind in ("removed", "moved away")
+            (self.changed.discard if is_gone else self.changed.add)(change.path)
         if is_surprise:
             self._on_surprise()
-        self.is_dirty = True
-        self.num_changes += 1
-        self.changed_s = now
 
     def _advance(self, change: Change, after: int, before: int, now: float) -> None:
         """Tells the matcher which files were begun, and which are finished and in their final place."""

@@ -8,8 +8,10 @@ although the save began before it. The checkpoint does not belong to that report
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from syne_hypersched.checkpoints._changes import Change
+from syne_hypersched.checkpoints._files import FileState
 from syne_hypersched.checkpoints._leases import being_written, is_being_written
 
 #: Only so many files are examined: those that were closed last.
@@ -43,6 +45,31 @@ class Unannounced:
         self._fresh.add(path)
         while len(self._closed) > _MOST_FILES:
             self.forget(next(iter(self._closed)))
+
+    def is_only_read(self, changes: Sequence[Change | None], index: int, known: FileState | None) -> bool:
+        """Whether a file was opened for writing and closed, but not written to, as far as the changes before it tell.
+
+        HDF5 does so with each file that it is about to overwrite. Who writes to a file by a map of it changes its time.
+
+        Parameters
+        ----------
+        changes, index
+            What has happened, and which of it is asked for; what came later is known already.
+        known
+            The file as it was before; None: it is new.
+        """
+        change = changes[index]
+        if change is None or change.kind != "closed" or known is None:
+            return False
+        if any(other is not None and (other.kind, other.path) == ("written", change.path) for other in changes[index:]):
+            return True
+        try:
+            status = os.lstat(self._place(change.path))
+        except OSError:
+            return False
+        state = FileState("file", status.st_ino, status.st_size, status.st_mtime_ns)
+        is_as_it_was = state == known or self._closed.get(change.path) == status.st_mtime
+        return is_as_it_was or is_being_written(self._place(change.path))
 
     def forget(self, path: str) -> None:
         """Notes that a file was moved away or removed."""

@@ -6,13 +6,10 @@ import time
 
 import pytest
 
-from syne_hypersched.checkpoints import (
-    GenerationStore,
-    Notes,
-)
+from syne_hypersched.checkpoints import GenerationStore, Matched, Notes
 from syne_hypersched.checkpoints import _keeper as keeper_module
 from syne_hypersched.checkpoints import _tried as tried_module
-from tests.checkpoints.saving import save
+from tests.checkpoints.saving import epoch_in, save
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -182,3 +179,46 @@ def test_what_is_added_to_the_first_save_of_a_thread_is_held_with_it(in_process,
     wait_for(trial.generations)  # now it is known what a checkpoint consists of
     assert trial.end().is_whole
     assert not (GenerationStore(trial.folder).folder / ".held").exists()
+
+
+HDF5 = """
+def hdf5(path, epoch):
+    if path.exists():
+        os.close(os.open(path, os.O_RDWR))  # HDF5 looks at what it is about to overwrite
+    put(path, epoch)
+
+def save(epoch):
+    for name in NAMES:
+        (hdf5 if name.endswith("h5") else put)(folder / "backup" / name, epoch)
+
+def generation_of(epoch):
+    try:
+        newest = folder.parent / f".checkpoints-generations/{taken():06d}/files"
+        return (newest / "backup/meta").read_text() == sealed(epoch)
+    except FileNotFoundError:
+        return False
+"""
+
+
+@pytest.mark.parametrize("names", [("w.h5", "meta"), ("meta", "w.h5"), ("meta", "v.h5", "w.h5")], ids=" ".join)
+def test_a_file_that_is_opened_for_writing_but_not_written_to_is_no_part_of_a_save(launches, names):
+    """Keras's BackupAndRestore; also in a launch that does not know yet what a checkpoint consists of."""
+    body = f"NAMES = {names}\n" + HDF5
+    launches.run(f"{body}report(1, 1.0)\nsave(1)\nwhile not generation_of(1):\n    time.sleep(0.005)")
+    assert launches.epochs() == [1], launches.errors()
+    body += """
+for name in NAMES:
+    os.close(os.open(folder / "backup" / name, os.O_RDWR))  # it is loaded
+for epoch in (2, 3, 4):
+    report(epoch, 1 / epoch)
+    save(epoch)
+    while not generation_of(epoch):
+        time.sleep(0.005)
+"""
+    ending = launches.run(body)
+    assert (ending.is_whole, ending.error) == (True, ""), launches.errors()
+    assert launches.epochs() == [1, 2, 3, 4]
+    known = [news for news in launches.news if isinstance(news, Matched)]
+    for news in known:
+        found, level = epoch_in(launches.store.files(news.generation)), news.values["epoch"]
+        assert found == level if news.match == "exact" else level <= found <= level + news.match

@@ -7,6 +7,8 @@ import os
 import pytest
 
 from syne_hypersched.checkpoints import _unannounced
+from syne_hypersched.checkpoints._changes import Change
+from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints._unannounced import Unannounced
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -93,3 +95,40 @@ def test_a_file_that_was_closed_is_written_to_as_long_as_it_is_mapped_into_memor
     assert files.mapped(("model", "optimizer", "gone")) == {model}
     child.do("c.munmap(ctypes.c_void_p(place), ctypes.c_size_t(3))")
     assert files.mapped(("model", "optimizer")) == frozenset()
+
+
+class TestOnlyRead:
+    """A file that was opened for writing and closed again, perhaps without a change."""
+
+    CLOSED = (Change("closed", "model"),)
+
+    @pytest.fixture
+    def known(self, folder):
+        return read_tree(folder)["model"]
+
+    def test_what_is_as_it_was_was_only_read(self, folder, known):
+        files = Unannounced(str(folder))
+        assert files.is_only_read(self.CLOSED, 0, known)
+        os.utime(folder / "model", (200.0, 200.0))
+        assert not files.is_only_read(self.CLOSED, 0, known)
+        files.close("model")
+        assert files.is_only_read(self.CLOSED, 0, known)
+        os.remove(folder / "model")
+        assert not files.is_only_read(self.CLOSED, 0, known)
+
+    def test_what_is_written_to_after_that_was_only_read_before(self, folder, known, child):
+        files = Unannounced(str(folder))
+        os.utime(folder / "model", (200.0, 200.0))
+        later = (None, Change("written", "optimizer"), Change("written", "model"))
+        assert files.is_only_read((*self.CLOSED, *later), 0, known)
+        assert not files.is_only_read((*self.CLOSED, *later[:2]), 0, known)
+        assert not files.is_only_read((*later, *self.CLOSED), 3, known)
+        opened(child, folder / "model")
+        assert files.is_only_read(self.CLOSED, 0, known)
+        child.do("file.close()")
+
+    def test_new_files_and_other_changes_are_none_of_these(self, folder, known):
+        files = Unannounced(str(folder))
+        assert not files.is_only_read(self.CLOSED, 0, None)
+        assert not files.is_only_read((None, Change("moved", "model")), 0, known)
+        assert not files.is_only_read((None, Change("moved", "model")), 1, known)

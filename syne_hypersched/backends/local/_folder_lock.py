@@ -27,7 +27,7 @@ _PAUSE_S = 0.02
 class FolderLock:
     """The lock that one backend holds. A copy in another process, forked or unpickled, holds none.
 
-    Used in a ``with`` statement, it is released at the end of that.
+    Used in a ``with`` statement, it is released at the end of that, or of the outermost one of several.
 
     .. code-block:: python
 
@@ -40,6 +40,7 @@ class FolderLock:
     def __init__(self) -> None:
         self._lock: FileLock | None = None
         self._folder: Path | None = None
+        self._depth = 0
 
     def acquire(self, folder: Path) -> None:
         """Locks a folder, which is made if need be; does nothing if it is locked already.
@@ -82,13 +83,16 @@ class FolderLock:
         return self.is_held and self._folder == folder
 
     def __enter__(self) -> FolderLock:
+        self._depth += 1
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.release()
+        self._depth -= 1
+        if not self._depth:
+            self.release()
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_lock": None, "_folder": None}
+        return {"_lock": None, "_folder": None, "_depth": 0}
 
 
 def _locked(folder: Path, for_itself: bool) -> FileLock | None:

@@ -248,9 +248,10 @@ class ElasticRayBackend(UrlBackend):
 
     def stop_all(self) -> None:
         """Drains all trials, and returns when every process is gone, on all nodes, and the cluster is left."""
-        super().stop_all()
-        if self._cluster is not None:
-            self._cluster.close()
+        with self._folder_lock:
+            super().stop_all()
+            if self._cluster is not None:
+                self._cluster.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_streams": None, "_mirror": None}
@@ -355,9 +356,8 @@ class ElasticRayBackend(UrlBackend):
 
     def _may_join(self, devices: Sequence[str]) -> Sequence[str]:
         """Those of the devices that are on nodes which are there."""
-        nodes = {} if self._cluster is None else self._cluster.nodes.copy()
-        for node in self._returning:
-            nodes.pop(node, None)
+        known = {} if self._cluster is None else self._cluster.nodes.copy()
+        nodes = {name: node for name, node in known.items() if name not in self._returning}
         return tuple(device for device in devices if node_of(device) in nodes and nodes[node_of(device)].is_in)
 
     def _give_back(self, devices: Sequence[str]) -> None:

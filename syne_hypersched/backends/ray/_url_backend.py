@@ -87,7 +87,8 @@ class UrlBackend(AutoscalingBackend):
 
     def stop_all(self) -> None:
         """Drains all trials, and returns when their last checkpoints are behind the URL as well."""
-        super().stop_all()
-        mirror, self._mirror = self._mirror, None
-        if mirror is not None:
-            mirror.close()
+        with self._folder_lock:  # who goes on with the experiment reads what is there
+            super().stop_all()
+            mirror, self._mirror = self._mirror, None
+            if mirror is not None:
+                mirror.close()

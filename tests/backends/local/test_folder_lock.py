@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,9 @@ import dill
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
+from syne_tune.experiments import load_experiment
 from syne_tune.optimizer.baselines import RandomSearch
+from syne_tune.tuner_callback import TunerCallback
 
 from syne_hypersched import ElasticLocalBackend, ElasticPythonBackend
 from syne_hypersched._file_lock import FileLock
@@ -65,8 +68,20 @@ def test_looking_does_not_lock(tmp_path):
     looking, other = FolderLock(), FolderLock()
     looking.check(tmp_path)
     other.acquire(tmp_path)
-    assert other.__getstate__() == {"_lock": None, "_folder": None}
+    assert other.__getstate__() == {"_lock": None, "_folder": None, "_depth": 0}
     other.release()
+
+
+def test_the_outermost_of_several_blocks_frees_it(tmp_path):
+    lock = FolderLock()
+    lock.acquire(tmp_path)
+    with lock:
+        with lock:
+            pass
+        with pytest.raises(RuntimeError, match="tuner_name"):
+            FolderLock().check(tmp_path)
+    FolderLock().check(tmp_path)
+    assert not lock.is_held
 
 
 def test_another_folder_frees_the_first_one(tmp_path):
@@ -151,3 +166,27 @@ def test_a_second_tuner_under_the_name_of_one_that_runs_is_refused(tmp_path, mon
     again = _tuner(tmp_path, kind)
     again.run()
     assert again.tuning_status.num_trials_finished >= 1
+
+
+class Meanwhile(TunerCallback):
+    """Runs another tuner of the same name, at the first report."""
+
+    def __init__(self, other):
+        self.other, self.refused = other, None
+
+    def on_trial_result(self, trial, status, result, decision):
+        if self.refused is None:
+            with pytest.raises(RuntimeError, match="tuner_name must be that of no experiment that still runs") as info:
+                self.other.run()
+            self.refused = info.value
+
+
+def test_a_tuner_that_began_at_the_same_moment_leaves_nothing_in_the_folder_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
+    first, second = _tuner(tmp_path, "local"), _tuner(tmp_path, "local")
+    first.metadata["whose"], second.metadata["whose"] = "first", "second"
+    first.callbacks.append(Meanwhile(second))
+    first.run()
+    assert json.loads((first.tuner_path / "metadata.json").read_text())["whose"] == "first"
+    assert set(load_experiment(first.name).results["loss"]) == {1.0}

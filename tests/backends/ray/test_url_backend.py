@@ -106,6 +106,21 @@ class TestTrials:
         assert "trial 0" not in caplog.text
         assert json.loads((backend.checkpoint_trial_path(1) / "epoch.json").read_text())["epoch"] == 30
 
+    def test_the_name_is_free_when_the_last_checkpoint_is_there(self, make, wait_for, tmp_path, monkeypatch):
+        backend, held = make(checkpoint_path=f"file://{tmp_path}/bucket"), []
+        close = _url_backend.UrlMirror.close
+
+        def look(mirror):
+            close(mirror)
+            held.append(backend._folder_lock.is_held)
+
+        monkeypatch.setattr(_url_backend.UrlMirror, "close", look)
+        started(backend, epochs=5)
+        Polls(backend, wait_for).until(lambda reports: len(reports) == 5)
+        backend.stop_all()
+        assert held == [True]
+        assert not backend._folder_lock.is_held
+
     def test_what_is_removed_here_is_removed_there(self, make, wait_for, tmp_path):
         url = f"file://{tmp_path}/bucket"
         backend = make(checkpoint_path=url, delete_checkpoints=True)

@@ -128,9 +128,10 @@ class _StoreAtEnd(TunerCallback):
 
 
 class _KeepMetadata(TunerCallback):
-    """Ensures that the metadata are those of a tuner, when this is made and when the tuner ends.
+    """Stores the metadata of a running tuner again, now and at its end, if the file is of another tuner.
 
-    Syne Tune writes them before the trials begin, and so does a tuner of the same name that is refused a moment later.
+    Syne Tune writes the metadata before the trials begin. A second tuner of the same name has then overwritten them
+    before it is refused.
     """
 
     def __init__(self, tuner: Any) -> None:

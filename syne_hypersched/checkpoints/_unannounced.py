@@ -47,16 +47,17 @@ class Unannounced:
             self.forget(next(iter(self._closed)))
 
     def is_only_read(self, changes: Sequence[Change | None], index: int, known: FileState | None) -> bool:
-        """Whether a file was opened for writing and closed, but not written to, as far as the changes before it tell.
+        """Whether a file was opened for writing and closed, but not written to, as far as earlier changes tell.
 
-        HDF5 does so with each file that it is about to overwrite. Who writes to a file by a map of it changes its time.
+        HDF5 does this with each file that it is about to overwrite. A write through a memory map changes the time of
+        the file.
 
         Parameters
         ----------
         changes, index
-            What has happened, and which of it is asked for; what came later is known already.
+            All changes that are known by now, and the index of the change in question.
         known
-            The file as it was before; None: it is new.
+            The file before the change; None: the file is new.
         """
         change = changes[index]
         if change is None or change.kind != "closed" or known is None:

@@ -27,7 +27,7 @@ _PAUSE_S = 0.02
 class FolderLock:
     """The lock that one backend holds. A copy in another process, forked or unpickled, holds none.
 
-    Used in a ``with`` statement, it is released at the end of that, or of the outermost one of several.
+    A ``with`` statement releases it at its end; of nested ``with`` statements, the outermost one does.
 
     .. code-block:: python
 

@@ -7,7 +7,7 @@ import os
 #: Environment variable that has every property test try all of its examples; ``make test-slow`` sets it.
 THOROUGH = "SYNE_HYPERSCHED_THOROUGH"
 
-_SHARE, _LEAST = 4, 20
+_SHARE, _LEAST = 6, 20
 
 
 def is_thorough() -> bool:
@@ -16,7 +16,7 @@ def is_thorough() -> bool:
 
 
 def examples(number: int) -> int:
-    """A quarter of the examples of a property test, or all where they are few or :const:`THOROUGH` is set."""
+    """A sixth of the examples of a property test, or all where they are few or :const:`THOROUGH` is set."""
     return number if is_thorough() else min(number, max(_LEAST, number // _SHARE))
 
 

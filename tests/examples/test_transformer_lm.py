@@ -27,12 +27,10 @@ METRICS = ("train_loss", "val_loss", "perplexity")
 script = load_script("transformer_lm")
 
 
+@pytest.mark.slow  # tests/training/test_elastic_processes.py and test_digits_cnn.py resize other scripts
 @pytest.mark.parametrize(
     "arguments",
-    [
-        pytest.param([], id="copied"),
-        pytest.param(["--shard", "--checkpoint_every_s", "0.1"], id="sharded", marks=pytest.mark.slow),
-    ],
+    [pytest.param([], id="copied"), pytest.param(["--shard", "--checkpoint_every_s", "0.1"], id="sharded")],
 )
 def test_resized_between_one_and_two_devices_it_loses_what_it_would_have_lost(
     arguments: list[str], scripts: Scripts, tmp_path: Path

@@ -118,6 +118,8 @@ CASES = [
 ]
 if sys.version_info >= (3, 11):  # before, import_module asks no spec of a module that is loaded
     CASES.append(("os.environ.update(OMP_NUM_THREADS='1')\n__import__('importlib').import_module('numpy')", 2, {}, 1))
+#: Cases of the same kind as those beside them.
+REPEATED = (CASES[2], CASES[3], CASES[5])
 
 
 @needs_two_cores
@@ -125,7 +127,7 @@ if sys.version_info >= (3, 11):  # before, import_module asks no spec of a modul
     ("numpy_slots", "text", "cores", "env", "expected"),
     [
         # A server with the same number as the script may have it right by chance.
-        pytest.param(number, *case, marks=pytest.mark.slow if number == str(case[-1]) else ())
+        pytest.param(number, *case, marks=pytest.mark.slow if number == str(case[-1]) or case in REPEATED else ())
         for number in ("1", "2")
         for case in CASES
     ],

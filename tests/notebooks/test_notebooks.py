@@ -47,7 +47,7 @@ def test_a_notebook_runs(source):
     with warnings.catch_warnings():
         # The libraries that run the kernel warn of each other.
         warnings.simplefilter("ignore")
-        notebook = execute.execute(source, quick=True, timeout_s=100)
+        notebook = execute.execute(source, quick=True, timeout_s=1500)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert not [output.text for cell in code for output in cell.outputs if output.get("name") == "stderr"]

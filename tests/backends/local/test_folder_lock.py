@@ -40,8 +40,14 @@ time.sleep(600)
 """
 
 
-def test_one_holds_a_folder_and_others_are_told_who(tmp_path, monkeypatch):
+@pytest.fixture
+def impatient(monkeypatch):
+    """A lock that is held in this process is not waited for."""
     monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_holds_a_folder_and_others_are_told_who(tmp_path):
     folder = tmp_path / "new" / "experiment"
     first, second = FolderLock(), FolderLock()
     first.check(folder)
@@ -72,6 +78,7 @@ def test_looking_does_not_lock(tmp_path):
     other.release()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_outermost_of_several_blocks_frees_it(tmp_path):
     lock = FolderLock()
     lock.acquire(tmp_path)
@@ -84,6 +91,7 @@ def test_the_outermost_of_several_blocks_frees_it(tmp_path):
     assert not lock.is_held
 
 
+@pytest.mark.usefixtures("impatient")
 def test_another_folder_frees_the_first_one(tmp_path):
     first, second = FolderLock(), FolderLock()
     first.acquire(tmp_path / "a")
@@ -93,6 +101,7 @@ def test_another_folder_frees_the_first_one(tmp_path):
         second.check(tmp_path / "b")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_copy_holds_nothing(tmp_path):
     lock = FolderLock()
     lock.acquire(tmp_path)

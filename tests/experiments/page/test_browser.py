@@ -238,6 +238,7 @@ def test_a_run_without_reports_says_what_it_waits_for(open_page, tmp_path):
     assert "No trial has reported" in opened.text("#headline")
 
 
+@pytest.mark.slow
 def test_a_run_that_has_ended_without_a_report_does_not_wait_for_one(open_page, tmp_path):
     run = WrittenRun(tmp_path, begun=0.0)
     run.start(0, lr=0.1)
@@ -256,7 +257,8 @@ def test_a_run_that_has_ended_without_a_report_does_not_wait_for_one(open_page, 
     assert opened.text("#problems") == sentence
 
 
-@pytest.mark.parametrize("width", [390, pytest.param(1600, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1600])
 def test_names_of_axes_do_not_run_into_each_other(open_page, tmp_path, width):
     run = WrittenRun(tmp_path, num_devices=1)
     for trial_id in range(4):
@@ -308,6 +310,7 @@ def test_names_turn_nothing_round(open_page, tmp_path, text):
         assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", opened.text(part))
 
 
+@pytest.mark.slow
 def test_what_a_hover_says_is_not_cut_off_on_a_narrow_screen(open_page, file):
     opened = open_page(file, width=390)
     for chart, selector in (

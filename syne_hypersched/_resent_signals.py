@@ -55,18 +55,28 @@ class ResentSignal:
 
     def begin(self) -> None:
         """Begins to watch for the exception. Does nothing outside the main thread, or at a second call."""
-        if self._before is None and threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
             with _REPLACING:
                 self._has_ended = False
-                self._before, sys.unraisablehook = sys.unraisablehook, self._hear
+                if self._before is None:
+                    self._before, sys.unraisablehook = sys.unraisablehook, self._hear
 
     def end(self) -> None:
         """Ends the watch. Any thread may call it."""
         with _REPLACING:
             self._has_ended = True
-            # One that began later and goes on still calls this hook, which stays until that one ends.
-            while isinstance(last := getattr(sys.unraisablehook, "__self__", None), ResentSignal) and last._has_ended:
-                sys.unraisablehook, last._before = last._before or sys.__unraisablehook__, None
+            later, last = None, _watch_of(sys.unraisablehook)
+            while last is not None:  # those that began later may go on
+                before = last._before or sys.__unraisablehook__
+                if last._has_ended:
+                    last._before = None
+                    if later is None:
+                        sys.unraisablehook = before
+                    else:
+                        later._before = before
+                else:
+                    later = last
+                last = _watch_of(before)
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process has its own hook.
@@ -106,3 +116,9 @@ class ResentSignal:
             if self._num_answered < number and main is not None:
                 self._num_answered = self._num_lost
                 signal.pthread_kill(main, self._signum)
+
+
+def _watch_of(hook: object) -> ResentSignal | None:
+    """The watch whose hook this is, if there is one."""
+    watch = getattr(hook, "__self__", None)
+    return watch if isinstance(watch, ResentSignal) else None

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from syne_tune.constants import ST_METADATA_FILENAME, ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_DILL_FILENAME
+from syne_tune.constants import (
+    ST_METADATA_FILENAME,
+    ST_RESULTS_DATAFRAME_FILENAME,
+    ST_TUNER_CREATION_TIMESTAMP,
+    ST_TUNER_DILL_FILENAME,
+)
 from syne_tune.results_callback import StoreResultsCallback
 from syne_tune.tuner_callback import TunerCallback
 from syne_tune.util import RegularCallback, dump_json_with_numpy
@@ -108,7 +115,8 @@ def store_safely_to_the_end(tuner: Any) -> None:
     store_safely(tuner)
     if not is_safe and not any(isinstance(callback, _StoreAtEnd) for callback in tuner.callbacks):
         tuner.callbacks = [*tuner.callbacks, _StoreAtEnd(tuner)]
-    tuner.callbacks = [*tuner.callbacks, _KeepMetadata(tuner)]
+    if not any(isinstance(callback, _KeepMetadata) for callback in tuner.callbacks):
+        tuner.callbacks = [*tuner.callbacks, _KeepMetadata(tuner)]
 
 
 def store_at_end(tuner: Any) -> None:
@@ -128,10 +136,10 @@ class _StoreAtEnd(TunerCallback):
 
 
 class _KeepMetadata(TunerCallback):
-    """Stores the metadata of a running tuner again, now and at its end, if the file is of another tuner.
+    """Stores the metadata of a running tuner again, now and at its end, if the file is that of another tuner.
 
     Syne Tune writes the metadata before the trials begin. A second tuner of the same name has then overwritten them
-    before it is refused.
+    before it is refused. What anybody has added to the file of this tuner stays.
     """
 
     def __init__(self, tuner: Any) -> None:
@@ -139,14 +147,24 @@ class _KeepMetadata(TunerCallback):
         self.on_tuning_end()
 
     def on_tuning_end(self) -> None:
-        text, path = dump_json_with_numpy(self._tuner.metadata), Path(self._tuner.tuner_path) / ST_METADATA_FILENAME
-        new = path.with_name(f"{path.name}.new")
+        metadata, path = self._tuner.metadata, Path(self._tuner.tuner_path) / ST_METADATA_FILENAME
         try:
-            if text is not None and path.read_text() != text:
-                new.write_text(text)
+            if path.exists() and not _is_of(path, metadata):
+                text = dump_json_with_numpy(metadata)
+                new = path.with_name(f"{path.name}.new")
+                new.write_text(text or "", encoding="utf-8")
                 os.replace(new, path)
         except OSError as error:
             logger.warning("The metadata cannot be stored in %s (%s).", path, error.strerror or error)
+
+
+def _is_of(path: Path, metadata: Mapping[str, Any]) -> bool:
+    """Whether a file of metadata is that of the tuner with these metadata."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(stored, dict) and stored.get(ST_TUNER_CREATION_TIMESTAMP) == metadata[ST_TUNER_CREATION_TIMESTAMP]
 
 
 class _CarefulStore:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import dill
 import pytest
@@ -194,6 +195,23 @@ def test_several_may_end_in_any_order(monkeypatch):
     told.clear()
     third.end()
     assert sys.unraisablehook == told.append
+
+
+def test_those_that_have_ended_under_another_one_leave_no_hook(monkeypatch):
+    """Tuners that follow each other begin before the one before has ended."""
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    last = ResentSignal(signal.SIGINT, KeyboardInterrupt)
+    last.begin()
+    for _ in range(2000):
+        following = ResentSignal(signal.SIGINT, KeyboardInterrupt)
+        following.begin()
+        last.end()
+        last = following
+    sys.unraisablehook(SimpleNamespace(exc_type=ValueError))
+    assert len(heard) == 1
+    last.end()
+    assert sys.unraisablehook == heard.append
 
 
 def test_one_that_has_ended_under_another_one_hears_nothing(monkeypatch):

@@ -244,7 +244,7 @@ class Matcher:
             self.touch(time_s if since_s is None else since_s, time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports > self._num_before:
-                self._rhythm.is_out_of_step = self._rhythm.is_uneven = True
+                self._rhythm.repeat(self._drained)
             # The same state continues. A generation of it lacks files.
             state.generation, state.settled = None, False
             if is_save:

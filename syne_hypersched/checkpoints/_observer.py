@@ -253,14 +253,15 @@ class Observer:
         if not any(found):
             return
         now, is_surprise = time.monotonic(), False
-        for index, change in enumerate(found):
+        self._unannounced.see(found)
+        for n, change in enumerate(found):
             if change is None:
                 self.bursts.report()  # perhaps a report, among other lines
                 continue
             self.logs.hear(change.kind, os.path.join(self._folder, change.path), now)
             self.doubts.hear(change.kind, change.path)
             known = self.taken.get(change.path) or self._at_start.get(change.path)
-            if change.path not in self._wrote and self._unannounced.is_only_read(found, index, known):
+            if change.path not in self._wrote and self._unannounced.is_only_read(n, change, known):
                 self._begun.pop(change.path, None)
                 continue
             self.is_dirty, self.num_changes, self.changed_s = True, self.num_changes + 1, now
@@ -274,8 +275,7 @@ class Observer:
             if change.kind in ("created", "linked", "written", "closed", "lost"):
                 is_surprise |= self.habits.written(change.path, self.taken)
             self._advance(change, after, now_before if change.kind == "lost" else before, now)
-            is_gone = change.kind in ("removed", "moved away")
-            (self.changed.discard if is_gone else self.changed.add)(change.path)
+            (self.changed.discard if change.kind in ("removed", "moved away") else self.changed.add)(change.path)
         if is_surprise:
             self._on_surprise()
 

@@ -57,7 +57,7 @@ class Rhythm:
         self.is_out_of_step = self.is_over = False
         self.is_uneven = bool(known.get("is_uneven"))
         #: The shortest time between a save and a report that followed each other.
-        self._shortest_s = math.inf if shortest_s is None else float(shortest_s)
+        self._shortest_s = math.inf if shortest_s is None else max(0.0, float(shortest_s))
         #: Whether a save came before the first report.
         self._is_ahead = False
         #: Earliest and latest time of the last report (monotonic seconds).
@@ -100,7 +100,13 @@ class Rhythm:
         else:
             state.soonest_s, state.latest_s = since_s - self._report_s[1], time_s - self._report_s[0]
             state.epoch_s = self._epoch_s[0]
-            self._shortest_s = min(self._shortest_s, state.latest_s)
+            if state.latest_s >= 0:  # it did not begin before that report
+                self._shortest_s = min(self._shortest_s, state.latest_s)
+
+    def repeat(self, is_drained: bool) -> None:
+        """Notes a second save between two reports. A save at SIGTERM tells nothing of later launches."""
+        self.is_out_of_step = True
+        self.is_uneven |= not is_drained
 
     def rest(self, state: State | None, num_reports: int, time_s: float) -> None:
         """Notes that no report came before a time (monotonic seconds). ``num_reports``: number of reports so far."""

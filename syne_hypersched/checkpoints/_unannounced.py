@@ -8,7 +8,7 @@ although the save began before it. The checkpoint does not belong to that report
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 
 from syne_hypersched.checkpoints._changes import Change
 from syne_hypersched.checkpoints._files import FileState
@@ -34,6 +34,8 @@ class Unannounced:
         self._closed: dict[str, float | None] = {}
         #: Files that were closed since the last call of :meth:`begun_again`.
         self._fresh: set[str] = set()
+        #: Index of the last write to each file, of the changes seen last.
+        self._last_writes: dict[str, int] = {}
 
     def close(self, path: str) -> None:
         """Notes that a file was closed."""
@@ -46,23 +48,28 @@ class Unannounced:
         while len(self._closed) > _MOST_FILES:
             self.forget(next(iter(self._closed)))
 
-    def is_only_read(self, changes: Sequence[Change | None], index: int, known: FileState | None) -> bool:
-        """Whether a file was opened for writing and closed, but not written to, as far as earlier changes tell.
+    def see(self, changes: Iterable[Change | None]) -> None:
+        """Notes changes that are known by now."""
+        self._last_writes = {
+            change.path: n for n, change in enumerate(changes) if change is not None and change.kind == "written"
+        }
+
+    def is_only_read(self, index: int, change: Change, known: FileState | None) -> bool:
+        """Whether a file was opened for writing and closed, but not written to.
 
         HDF5 does this with each file that it is about to overwrite. A write through a memory map changes the time of
         the file.
 
         Parameters
         ----------
-        changes, index
-            All changes that are known by now, and the index of the change in question.
+        index, change
+            One of the changes seen last. Nothing was written to the file between its last closing and this change.
         known
-            The file before the change; None: the file is new.
+            The file before the change, if it was there before the launch or is in a generation.
         """
-        change = changes[index]
-        if change is None or change.kind != "closed" or known is None:
+        if change.kind != "closed" or (known is None and change.path not in self._closed):
             return False
-        if any(other is not None and (other.kind, other.path) == ("written", change.path) for other in changes[index:]):
+        if self._last_writes.get(change.path, -1) > index:
             return True
         try:
             status = os.lstat(self._place(change.path))

@@ -352,3 +352,18 @@ def train(history, draw, epochs, every, saves_every):
             history.save(epoch, after_s=0.003, quiet=False)
         if epoch % every == 0:
             history.report(epoch, -epoch + draw.random(), after_s=0.003)
+
+
+def test_a_save_that_began_before_its_report_is_at_no_distance_from_it():
+    launch = Launch()
+    launch.report(1.0)
+    launch.rhythm.save(State(1, 1, launch.now), launch.now - 0.5, launch.now - 0.3)
+    assert launch.rhythm.evidence()["shortest_s"] is None
+
+
+@pytest.mark.parametrize("is_drained", [True, False])
+def test_a_save_at_sigterm_does_not_make_saves_and_reports_uneven(is_drained):
+    rhythm = Rhythm()
+    rhythm.repeat(is_drained)
+    assert rhythm.is_out_of_step
+    assert rhythm.is_uneven is not is_drained

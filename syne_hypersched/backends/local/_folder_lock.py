@@ -94,6 +94,9 @@ class FolderLock:
     def __getstate__(self) -> dict[str, object]:
         return {"_lock": None, "_folder": None, "_depth": 0}
 
+    def __setstate__(self, state: dict[str, object]) -> None:
+        FolderLock.__init__(self)  # also of a backend that an earlier version has stored
+
 
 def _locked(folder: Path, for_itself: bool) -> FileLock | None:
     """The lock of a folder, of this process alone or to look whether it is free; None: it cannot be locked."""

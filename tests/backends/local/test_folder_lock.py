@@ -69,6 +69,13 @@ def test_one_holds_a_folder_and_others_are_told_who(tmp_path):
     second.release()
 
 
+def test_a_lock_that_an_earlier_version_has_stored_holds_nothing():
+    lock = FolderLock.__new__(FolderLock)
+    lock.__setstate__({"_lock": None, "_folder": None})
+    with lock:
+        assert not lock.is_held
+
+
 def test_looking_does_not_lock(tmp_path):
     (tmp_path / TUNER_LOCK_FILENAME).touch()
     looking, other = FolderLock(), FolderLock()
@@ -199,3 +206,22 @@ def test_a_tuner_that_began_at_the_same_moment_leaves_nothing_in_the_folder_of_t
     first.run()
     assert json.loads((first.tuner_path / "metadata.json").read_text())["whose"] == "first"
     assert set(load_experiment(first.name).results["loss"]) == {1.0}
+
+
+class Adds(TunerCallback):
+    """A user's callback that adds to the metadata at the end."""
+
+    def on_tuning_start(self, tuner):
+        self.path = tuner.tuner_path / "metadata.json"
+
+    def on_tuning_end(self):
+        self.path.write_text(json.dumps(json.loads(self.path.read_text()) | {"note": "by the user"}))
+
+
+def test_what_a_user_adds_to_the_metadata_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    tuner = _tuner(tmp_path, "local")
+    tuner.callbacks.append(Adds())
+    tuner.run()
+    assert json.loads((tuner.tuner_path / "metadata.json").read_text())["note"] == "by the user"
+    assert [type(callback).__name__ for callback in tuner.callbacks].count("_KeepMetadata") == 1

@@ -200,7 +200,11 @@ def generation_of(epoch):
 """
 
 
-@pytest.mark.parametrize("names", [("w.h5", "meta"), ("meta", "w.h5"), ("meta", "v.h5", "w.h5")], ids=" ".join)
+@pytest.mark.parametrize(
+    "names",
+    [("w.h5", "meta"), ("meta", "w.h5"), pytest.param(("meta", "v.h5", "w.h5"), marks=pytest.mark.slow)],
+    ids=" ".join,
+)
 def test_a_file_that_is_opened_for_writing_but_not_written_to_is_no_part_of_a_save(launches, names):
     """Keras's BackupAndRestore; also in a launch that does not know yet what a checkpoint consists of."""
     body = f"NAMES = {names}\n" + HDF5

@@ -154,6 +154,18 @@ def test_of_two_signals_that_are_lost_one_is_sent_again(where):
     assert (process.stdout, process.stderr) == ("2 1\n", "")
 
 
+def assert_others_are_told(told):
+    """The hook that was there before is called once for another exception in a destructor."""
+
+    class Dying:
+        def __del__(self):
+            raise ValueError("as always")
+
+    Dying()
+    assert [str(each.exc_value) for each in told] == ["as always"]
+    told.clear()
+
+
 def test_other_exceptions_are_told_as_before_and_other_threads_change_nothing(monkeypatch):
     told = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
@@ -164,14 +176,7 @@ def test_other_exceptions_are_told_as_before_and_other_threads_change_nothing(mo
     assert sys.unraisablehook == told.append
     resent.begin()
     assert sys.unraisablehook != told.append
-
-    class Dying:
-        def __del__(self):
-            raise ValueError("as always")
-
-    Dying()
-    assert [str(each.exc_value) for each in told] == ["as always"]
-    told.clear()
+    assert_others_are_told(told)
     resent.end()
     resent.end()
     assert sys.unraisablehook == told.append
@@ -185,14 +190,7 @@ def test_several_may_end_in_any_order(monkeypatch):
         each.begin()
     second.end()
     first.end()
-
-    class Dying:
-        def __del__(self):
-            raise ValueError("as always")
-
-    Dying()
-    assert [str(each.exc_value) for each in told] == ["as always"]
-    told.clear()
+    assert_others_are_told(told)
     third.end()
     assert sys.unraisablehook == told.append
 

@@ -19,6 +19,8 @@ import sys
 import types
 import weakref
 
+from syne_hypersched.launch._native_threads import let_native_threads_finish
+
 _libc = ctypes.CDLL(None)
 
 #: Objects that may hold data that is not yet written to their file.
@@ -80,6 +82,7 @@ def _before_the_end() -> None:
     vars(sys)["syne_hypersched_end"] = _End()
     if "dill._dill" in _spared:
         vars(sys.modules["dill._dill"])["_main_module"] = None  # see _script.py
+    let_native_threads_finish()
     # From here on no signal handler and no other thread may run, because modules are missing.
     _drop_handlers()
     sys.setswitchinterval(10.0)

@@ -47,6 +47,23 @@ def test_files_that_preloaded_modules_refer_to_are_written(preloading):
     assert [preloading.lines(name) for name in ("text", "binary")] == [["whole"], ["whole"]]
 
 
+def test_a_native_thread_that_waits_for_the_interpreter_has_its_turn(preloading):
+    script = preloading.script(
+        """
+        import ctypes, os, sys
+        from syne_hypersched.launch._native_threads import _has_state_of_native_thread
+        c = ctypes.PyDLL(None)  # does not give the interpreter to others
+        called = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: os.write(1, b"called"))
+        sys.setswitchinterval(100.0)
+        c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, called, None)
+        while not _has_state_of_native_thread():
+            c.usleep(1000)
+        """
+    )
+    assert preloading.run([script]).exit_code == 0
+    assert preloading.lines("out0") == ["called"]
+
+
 @pytest.mark.parametrize("code", [*(pytest.param(code, marks=pytest.mark.slow) for code in (0, 1, 7)), 75, 255])
 def test_the_code_is_that_of_the_script(preloading, code):
     assert preloading.run([preloading.script(f"import sys; sys.exit({code})")]).exit_code == code

@@ -194,7 +194,7 @@ class Observer:
     def look(self) -> None:
         """Handles the new events."""
         began_s = time.monotonic()
-        seen, size = read_with_size(self._watch.read, self.log.size)
+        seen, size = read_with_size(lambda: self._unannounced.examine(self._watch.read()), self.log.size)
         if not seen:
             self._looked_s = began_s
             return
@@ -253,15 +253,14 @@ class Observer:
         if not any(found):
             return
         now, is_surprise = time.monotonic(), False
-        self._unannounced.see(found)
-        for n, change in enumerate(found):
+        for change in found:
             if change is None:
                 self.bursts.report()  # perhaps a report, among other lines
                 continue
             self.logs.hear(change.kind, os.path.join(self._folder, change.path), now)
             self.doubts.hear(change.kind, change.path)
             known = self.taken.get(change.path) or self._at_start.get(change.path)
-            if change.path not in self._wrote and self._unannounced.is_only_read(n, change, known):
+            if self._unannounced.is_only_read(change, known, self._wrote):
                 self._begun.pop(change.path, None)
                 continue
             self.is_dirty, self.num_changes, self.changed_s = True, self.num_changes + 1, now

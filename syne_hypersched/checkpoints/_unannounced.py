@@ -7,8 +7,10 @@ although the save began before it. The checkpoint does not belong to that report
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection
 
 from syne_hypersched.checkpoints._changes import Change
 from syne_hypersched.checkpoints._files import FileState
@@ -34,13 +36,17 @@ class Unannounced:
         self._closed: dict[str, float | None] = {}
         #: Files that were closed since the last call of :meth:`begun_again`.
         self._fresh: set[str] = set()
-        #: Index of the last write to each file, of the changes seen last.
-        self._last_writes: dict[str, int] = {}
+        #: Of the changes read last: number of writes to each file that are still to be told; and files that were closed
+        #: without a write, as they were found after that. None: a process was writing to the file.
+        self._ahead: Counter[str] = Counter()
+        self._examined: dict[str, os.stat_result | None] = {}
 
     def close(self, path: str) -> None:
         """Notes that a file was closed."""
         self.forget(path)
-        written_at = self._written_at(path)
+        # As it was examined, since it may have been written to after that.
+        found = self._examined.get(path)
+        written_at = self._written_at(path) if found is None else found.st_mtime
         if written_at is None:
             return  # the file is gone
         self._closed[path] = None if is_being_written(self._place(path)) else written_at
@@ -48,36 +54,53 @@ class Unannounced:
         while len(self._closed) > _MOST_FILES:
             self.forget(next(iter(self._closed)))
 
-    def see(self, changes: Iterable[Change | None]) -> None:
-        """Notes changes that are known by now."""
-        self._last_writes = {
-            change.path: n for n, change in enumerate(changes) if change is not None and change.kind == "written"
-        }
+    def examine(self, changes: list[Change | None]) -> list[Change | None]:
+        """Examines files that were closed without a write; returns the changes.
 
-    def is_only_read(self, index: int, change: Change, known: FileState | None) -> bool:
-        """Whether a file was opened for writing and closed, but not written to.
+        Call this before the next changes are read. A write to the file before the examination is then one of these.
+        """
+        written = set[str]()
+        for path, kind in ((change.path, change.kind) for change in changes if change is not None):
+            if kind == "written":
+                written.add(path)
+                self._ahead[path] += 1
+                self._examined.pop(path, None)
+            elif kind == "closed" and path not in written:
+                with contextlib.suppress(OSError):  # the file is gone
+                    found = os.lstat(self._place(path))
+                    self._examined[path] = None if is_being_written(self._place(path)) else found
+            else:
+                written.discard(path)
+        return changes
+
+    def is_only_read(self, change: Change, known: FileState | None, written: Collection[str]) -> bool:
+        """Whether a file was opened for writing and closed, but not written to. Call this for each change in its order.
 
         HDF5 does this with each file that it is about to overwrite. A write through a memory map changes the time of
         the file.
 
         Parameters
         ----------
-        index, change
-            One of the changes seen last. Nothing was written to the file between its last closing and this change.
+        change
+            The next one of the changes that were examined.
         known
             The file before the change, if it was there before the launch or is in a generation.
+        written
+            Files that were written to since they were last closed.
         """
-        if change.kind != "closed" or (known is None and change.path not in self._closed):
+        path = change.path
+        if change.kind == "written":
+            self._ahead[path] -= 1
+        if change.kind != "closed" or path in written or (known is None and path not in self._closed):
             return False
-        if self._last_writes.get(change.path, -1) > index:
+        if self._ahead[path] > 0:
             return True
-        try:
-            status = os.lstat(self._place(change.path))
-        except OSError:
+        if path not in self._examined:
             return False
-        state = FileState("file", status.st_ino, status.st_size, status.st_mtime_ns)
-        is_as_it_was = state == known or self._closed.get(change.path) == status.st_mtime
-        return is_as_it_was or is_being_written(self._place(change.path))
+        found = self._examined[path]
+        if found is None or found.st_mtime == self._closed.get(path):
+            return True
+        return FileState("file", found.st_ino, found.st_size, found.st_mtime_ns) == known
 
     def forget(self, path: str) -> None:
         """Notes that a file was moved away or removed."""
@@ -112,6 +135,8 @@ class Unannounced:
         begun
             Files that are already known to be written to.
         """
+        self._ahead.clear()
+        self._examined.clear()
         fresh, self._fresh = self._fresh, set()
         return sorted(path for path in fresh if self._closed.get(path, 0.0) is None and path not in begun)
 

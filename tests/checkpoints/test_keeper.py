@@ -206,11 +206,13 @@ def test_the_checkpoint_is_that_which_the_last_file_says(launches, save):
     body = f"""
 epoch = 0
 while not (folder.parent / "enough").exists():
-    epoch, before = epoch + 1, taken()
+    epoch += 1
     {save}
+    before = taken()
     report(epoch, 1 / epoch)
-    while taken() == before:
-        time.sleep(0.005)
+    for _ in range(40):  # not until it is taken, since that may have happened before the report
+        time.sleep(0.005 if taken() == before else 0)
+    time.sleep(0.06)  # what is written at once may be added to the checkpoint
 os._exit(3)
 """
     launch = launches.start(body, order="early")

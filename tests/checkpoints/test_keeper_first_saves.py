@@ -202,7 +202,7 @@ def generation_of(epoch):
 
 @pytest.mark.parametrize(
     "names",
-    [("w.h5", "meta"), ("meta", "w.h5"), pytest.param(("meta", "v.h5", "w.h5"), marks=pytest.mark.slow)],
+    [("w.h5", "meta"), ("meta", "w.h5"), ("meta", "v.h5", "w.h5")],
     ids=" ".join,
 )
 def test_a_file_that_is_opened_for_writing_but_not_written_to_is_no_part_of_a_save(launches, names):

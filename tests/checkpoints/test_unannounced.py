@@ -100,42 +100,72 @@ def test_a_file_that_was_closed_is_written_to_as_long_as_it_is_mapped_into_memor
 class TestOnlyRead:
     """A file that was opened for writing and closed again, perhaps without a change."""
 
-    CLOSED = Change("closed", "model")
+    CLOSED, WRITTEN = Change("closed", "model"), Change("written", "model")
 
     @pytest.fixture
     def known(self, folder):
         return read_tree(folder)["model"]
 
+    @staticmethod
+    def told(files, changes, known=None):
+        """Whether each change is of a file that is only read; the files are closed where they are not."""
+        found, written = [], set()
+        for change in filter(None, changes):
+            found.append(files.is_only_read(change, known, written))
+            (written.add if change.kind == "written" else written.discard)(change.path)
+            if change.kind == "closed" and not found[-1]:
+                files.close(change.path)
+        return found
+
+    def read(self, files, *changes, known=None):
+        return self.told(files, files.examine(list(changes)), known)
+
     def test_what_is_as_it_was_was_only_read(self, folder, known):
         files = Unannounced(str(folder))
-        assert files.is_only_read(0, self.CLOSED, known)
+        assert self.read(files, self.CLOSED, known=known) == [True]
         os.utime(folder / "model", (200.0, 200.0))
-        assert not files.is_only_read(0, self.CLOSED, known)
-        files.close("model")
-        assert files.is_only_read(0, self.CLOSED, known)
+        assert self.read(files, self.CLOSED, known=known) == [False]  # as after a write through a memory map
+        assert self.read(files, self.CLOSED, known=known) == [True]
         os.remove(folder / "model")
-        assert not files.is_only_read(0, self.CLOSED, known)
+        files.begun_again(())
+        assert self.read(files, self.CLOSED, known=known) == [False]
 
     def test_what_is_written_to_after_that_was_only_read_before(self, folder, known, child):
         files = Unannounced(str(folder))
         os.utime(folder / "model", (200.0, 200.0))
-        later = (None, Change("written", "optimizer"), Change("written", "model"))
-        files.see((self.CLOSED, *later))
-        assert files.is_only_read(0, self.CLOSED, known)
-        files.see((self.CLOSED, *later[:2]))
-        assert not files.is_only_read(0, self.CLOSED, known)
-        files.see((*later, self.CLOSED))
-        assert not files.is_only_read(3, self.CLOSED, known)
+        other = Change("written", "optimizer")
+        assert self.read(files, self.CLOSED, None, other, self.WRITTEN, known=known) == [True, False, False]
+        files.begun_again(())
+        assert self.read(files, self.WRITTEN, self.CLOSED, known=known) == [False, False]
+        files.begun_again(())
+        os.utime(folder / "model", (300.0, 300.0))
+        assert self.read(files, self.CLOSED, None, other, known=known) == [False, False]
+        os.utime(folder / "model", (400.0, 400.0))
         opened(child, folder / "model")
-        assert files.is_only_read(0, self.CLOSED, known)
+        assert self.read(files, self.CLOSED, known=known) == [True]
         child.do("file.close()")
+
+    def test_what_is_written_to_before_it_is_told_was_only_read(self, folder, known):
+        """The write is read next, or it came after the file was examined."""
+        files = Unannounced(str(folder))
+        first = files.examine([self.CLOSED])
+        (folder / "model").write_text("new")
+        second = files.examine([self.WRITTEN, self.CLOSED])
+        assert self.told(files, [*first, *second], known) == [True, False, False]
+        assert self.read(files, self.CLOSED, known=known) == [True]
+
+    def test_the_end_of_a_write_is_noted_as_it_was_examined(self, folder):
+        files = Unannounced(str(folder))
+        changes = files.examine([self.WRITTEN, self.CLOSED, self.CLOSED])
+        (folder / "model").write_text("new")
+        assert self.told(files, changes) == [False, False, True]
 
     def test_new_files_and_other_changes_are_none_of_these(self, folder, known):
         files = Unannounced(str(folder))
-        assert not files.is_only_read(0, self.CLOSED, None)
-        assert not files.is_only_read(0, Change("moved", "model"), known)
+        assert self.read(files, self.CLOSED) == [False]
+        assert self.read(files, Change("moved", "model"), known=known) == [False]
 
     def test_a_new_file_that_was_closed_before_may_be_only_read_as_well(self, folder):
         files = Unannounced(str(folder))
         files.close("model")
-        assert files.is_only_read(0, self.CLOSED, None)
+        assert self.read(files, self.CLOSED) == [True]

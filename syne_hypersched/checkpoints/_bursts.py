@@ -185,7 +185,8 @@ class Bursts:
             return True
         if path in self._paths:
             # A script may open and write one file several times.
-            may_go_on = self._paths[-1] == path and self._has_other_names
+            is_at_once = self._last is None and self._is_at_once_again(path)
+            may_go_on = self._paths[-1] == path and (self._has_other_names or is_at_once)
             return not may_go_on or self._num_alone + self._has_reported >= _ALONE
         if self._starts_again(path):
             return True

@@ -25,12 +25,31 @@ def test_it_is_complete_when_it_has_what_the_one_before_had():
     assert seen == [False, False, False, True, False]
 
 
-def test_a_single_file_is_known_from_its_second_time_on():
+@pytest.mark.parametrize("wait", [Bursts.report, Bursts.rest])
+def test_a_single_file_is_known_from_its_second_time_on(wait):
     bursts = Bursts()
     assert bursts.add("model")
     assert not bursts.is_complete
+    wait(bursts)
     assert bursts.add("model")
     assert bursts.is_complete
+
+
+@pytest.mark.parametrize("wait", [None, Bursts.report, Bursts.rest])
+def test_a_file_that_is_written_twice_at_once_is_one_file_of_the_first_checkpoint(wait):
+    """Keras, for instance, opens its file a second time to add the optimizer."""
+    bursts, seen = Bursts(), []
+    for epoch in (1, 2, 3):
+        for path in ("model", "model", "state"):
+            begins = bursts.add(path)
+            seen.append((epoch, path, begins, bursts.is_complete, bursts.may_go_on))
+        if wait is not None:
+            wait(bursts)
+    assert seen == [
+        (1, "model", True, False, False), (1, "model", False, False, True), (1, "state", False, False, False),
+        (2, "model", True, False, True), (2, "model", False, False, True), (2, "state", False, True, False),
+        (3, "model", True, False, True), (3, "model", False, False, True), (3, "state", False, True, False),
+    ]  # fmt: skip
 
 
 def test_the_first_checkpoint_may_lack_files_if_a_report_came_while_one_was_written():

@@ -68,6 +68,20 @@ class Several(Writer):
         return same([unsealed(folder / name) for name in self._SHARES])
 
 
+class Reopened(Several):
+    """The same, as HDF5 and Keras do: each file is opened before it is replaced, and the model is written twice."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        for name, share in self._SHARES.items():
+            path = folder / name
+            if path.exists():
+                os.close(os.open(path, os.O_RDWR))
+            part = replace(identity, role=name, size=int(share * identity.size))
+            if name == "model.bin":
+                self._write(path, replace(part, size=0))
+            self._write(path, part, "r+b" if name == "model.bin" else "wb")
+
+
 class OldTime(InPlace):
     """In place, and the file keeps its time, as if it was copied with it."""
 
@@ -298,6 +312,7 @@ WRITERS: dict[str, type[Writer]] = {
     "second-name": SecondName,
     "old-one-first": OldOneFirst,
     "several": Several,
+    "reopened": Reopened,
     "removed-first": RemovedFirst,
     "new-file": NewFile,
     "new-file-kept": NewFileKept,

@@ -30,7 +30,7 @@ class Change:
     kind: Literal["made", "created", "linked", "written", "closed", "moved", "moved away", "removed", "lost"]
     """``made``: an empty folder was made. ``linked``: a link was made, which is complete at once. ``lost``: the entry
     existed before the watch began; with an empty path, events are missing and anything may have changed. A ``lost``
-    change may have happened at any moment before the events were read."""
+    change may have happened at any moment before the events were read, as far as the kernel tells."""
 
     path: str = ""
     """The entry, relative to the folder."""
@@ -313,6 +313,13 @@ class ChangeWatch:
         """When an entry of the folder was last written to (seconds since the epoch); 0 if the entry is gone."""
         try:
             return os.lstat(os.path.join(self._folder, path)).st_mtime
+        except OSError:
+            return 0.0
+
+    def changed_at(self, path: str) -> float:
+        """When an entry last changed (seconds since the epoch); 0 if it is gone. No script can set this time."""
+        try:
+            return os.lstat(os.path.join(self._folder, path)).st_ctime
         except OSError:
             return 0.0
 

@@ -76,8 +76,7 @@ class GenerationKeeper:
         #: Arguments of :meth:`follow` that the matcher has not received yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends, self._error, self._num_processes = False, "", 0
-        #: Files of whole checkpoints that existed before the launch.
-        self._present: list[str] = []
+        self._present: list[str] = []  # files of whole checkpoints that existed before the launch
         #: What a checkpoint of the launch before consists of, and how many processes have written it.
         self._layout, self._num_before = list[str](), 0
         self._taker: Taker
@@ -157,6 +156,7 @@ class GenerationKeeper:
         while self._followed:
             self._matcher.follow(*self._followed.popleft())
         self._observer.look()
+        self._matcher.forget(self._observer.lacking)
         self._shelf.discard(self._observer.lacking)
 
     def is_saving(self) -> bool:
@@ -370,6 +370,7 @@ class GenerationKeeper:
         is_cut = may_be_cut(exit_codes, state, self._matcher.num_reports, is_fresh, is_first)
         is_proven &= not is_cut
         if is_cut and state is not None and state.generation is not None:
+            self._matcher.forget([state.generation])
             self._shelf.discard([state.generation])
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports

@@ -9,6 +9,10 @@ from pathlib import Path
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched._report_lines import RawReport
 
+#: A file that changed at most so many seconds after a report belongs to that report, whichever came first. The times
+#: of files have a clock with ticks of some milliseconds.
+_TOGETHER_S = 0.01
+
 
 class LaunchLog:
     """Reads the reports of one launch from its log.
@@ -32,6 +36,8 @@ class LaunchLog:
         self.seen_size = end
         #: When the log was last written to (seconds of the wall clock), and its size at that time.
         self._written_at, self._size = 0.0, end
+        #: When the only report of the last call of :meth:`new_reports` was printed; None: there were others.
+        self._reported_at: float | None = None
 
     def size(self) -> int:
         """The present size of the log (bytes), or its last known size if the log is gone."""
@@ -56,4 +62,16 @@ class LaunchLog:
     def new_reports(self, size: int, to_the_end: bool = False) -> list[RawReport]:
         """The reports since the last call, in a log of ``size`` bytes."""
         self.seen_size = size
-        return self._tail.reports_up_to(size, to_the_end)
+        reports = self._tail.reports_up_to(size, to_the_end)
+        self._reported_at = self.printed_at(reports[0]) if len(reports) == 1 else None
+        return reports
+
+    def is_by_report(self, time_at: float) -> bool:
+        """Whether a time is before the only new report, or so soon after it that no epoch was trained in between.
+
+        Parameters
+        ----------
+        time_at
+            Wall clock, as the times of files; 0: not known.
+        """
+        return self._reported_at is not None and 0.0 < time_at <= self._reported_at + _TOGETHER_S

@@ -10,7 +10,7 @@ Pure: numbers in, numbers out. Reports of a trial are counted from 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -49,9 +49,7 @@ class Matcher:
         #: Entries of a report that are the resource level and the metric; None as long as they are not known.
         self.time_attr: str | None = None
         self.metric: str | None = None
-        self._sign = 1.0
-        self._launch = launch
-        self._last_report_s = began_s
+        self._launch, self._sign, self._began_s, self._last_report_s = launch, 1.0, began_s, began_s
         self._evidence = notes.evidence if goes_on else None
         state = notes.evidence or {}
         self._levels = LastLevels(state)
@@ -59,10 +57,8 @@ class Matcher:
         self._best = None if notes.best is None else Best(**notes.best)
         self._is_matched = self._best is None or any(known.report == self._best.report for known in notes.matched)
         self.matched = list(notes.matched)
-        #: What :meth:`news` returns next.
-        self._news: list[Matched] = []
-        #: The state that belongs to the best report if the script saves early.
-        self._early: State | None = None
+        self._news: list[Matched] = []  # what :meth:`news` returns next
+        self._early: State | None = None  # the state that belongs to the best report if the script saves early
         #: When writing began: after the last report; and, earliest and latest, after the last save (monotonic).
         self._touched_s: float | None = None
         self._begun_s: tuple[float, float] | None = None
@@ -70,8 +66,7 @@ class Matcher:
         self._replaced: State | None = None
         self._is_writing = False
         #: Seconds from the save to the report; whether this launch has so far seemed to save early, or late.
-        self._gap_s = 0.0
-        self._seems_early = self._seems_late = self._drained = False
+        self._gap_s, self._seems_early, self._seems_late, self._drained = 0.0, False, False, False
         # Number of reports before this launch, and number of its first report of a new level.
         self._num_before, self._first = self.num_reports, self.num_reports + 1
         self._saved_first, self._saved_last, self._all_saved, self._awaits_addition = False, False, True, True
@@ -267,8 +262,7 @@ class Matcher:
             return
         self.current.generation = number
         self._match_early()
-        if self.current.settled:
-            self._match_late()
+        self._match_late()
 
     def taken_later(self, state: State, number: int, time_s: float) -> None:
         """Notes that a state, which may be past, is a generation to which nothing will be added."""
@@ -277,6 +271,11 @@ class Matcher:
         self.tick(time_s)
         self._match_early()
         self._match_late(state)
+
+    def forget(self, generations: Collection[int]) -> None:
+        """Notes that some generations are removed, because they lack files."""
+        self.matched = [known for known in self.matched if known.generation not in generations]
+        self._is_matched = self._best is None or any(known.report == self._best.report for known in self.matched)
 
     def settle(self) -> None:
         """Notes that the present state is complete."""
@@ -291,11 +290,12 @@ class Matcher:
     def end(self, succeeded: bool, time_s: float) -> None:
         """Notes the end of the script; ``succeeded``: it ended by itself with exit code 0."""
         self._rhythm.is_over, self._awaits_addition = True, False
+        has_ended = succeeded and not self._drained
+        self._seems_early |= has_ended and self._early is not None and self._early.is_last(self._gap_s, self._began_s)
         self.tick(time_s)
         self.settle()
         self._match_early()
-        num_reports = self.num_reports - self._first + 1
-        if not succeeded or self._drained or num_reports < 2 or not self._all_saved or self._rhythm.is_out_of_step:
+        if not (has_ended and self.num_reports > self._first and self._all_saved) or self._rhythm.is_out_of_step:
             return
         saved_last = self.current is not None and self.current.after == self.num_reports
         if self._saved_first:
@@ -394,7 +394,7 @@ class Matcher:
 
     def notes(self) -> Notes:
         """The notes for the next launch."""
-        evidence = self._levels.evidence(self._was_saved_first or self._saved_first, self.current)
-        evidence["rhythm"] = self._rhythm.evidence()
+        levels = self._levels.evidence(self._was_saved_first or self._saved_first, self.current)
+        evidence = {**levels, "rhythm": self._rhythm.evidence()}
         best = None if self._best is None else asdict(self._best)
         return Notes(num_reports=self.num_reports, best=best, matched=list(self.matched), evidence=evidence)

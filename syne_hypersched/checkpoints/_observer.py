@@ -86,8 +86,7 @@ class Observer:
         self._complete, self.logs, self._unannounced = LastComplete(), OpenLogs(), Unannounced(self._folder)
         self.taken: Tree = {}
         self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
-        self.changed: set[str] = set()
-        self.num_changes, self.num_log_changes, self.changed_s = 0, 0, 0.0
+        self.changed, self.num_changes, self.num_log_changes, self.changed_s = set[str](), 0, 0, 0.0
         #: Everything that happened before this time is known (monotonic seconds).
         self._looked_s = time.monotonic()
         #: Files that were written to after they were made.
@@ -104,7 +103,7 @@ class Observer:
         self._moved_open: dict[str, Move] = {}
         #: Entries of the present checkpoint that were finished since the last report.
         self._finished: set[str] = set()
-        #: When the last file was written to (seconds of the wall clock); it may be noticed later. 0: not known.
+        #: When the last file was finished (seconds of the wall clock); it may be noticed later. 0: not known.
         self._finished_at = 0.0
         #: Files written to since no writer was last seen in the folder, and files that were only opened.
         self._unproven, self._untold = set[str](), set[str]()
@@ -273,7 +272,8 @@ class Observer:
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
             if change.kind in ("created", "linked", "written", "closed", "lost"):
                 is_surprise |= self.habits.written(change.path, self.taken)
-            self._advance(change, after, now_before if change.kind == "lost" else before, now)
+            is_vague = change.kind == "lost" and not self.log.is_by_report(self._watch.changed_at(change.path))
+            self._advance(change, after, now_before if is_vague else before, now)
             (self.changed.discard if change.kind in ("removed", "moved away") else self.changed.add)(change.path)
         if is_surprise:
             self._on_surprise()
@@ -343,7 +343,7 @@ class Observer:
         self._finished.add(path)
         self.habits.finished(path)
         self.made = {made: made_s for made, made_s in self.made.items() if not is_in(path, made)}
-        self._finished_at = self._watch.written_s(path) or self._finished_at
+        self._finished_at = self._watch.changed_at(path) or self._finished_at
         if self.habits.is_aside(path):
             self._aside[path] = after
             return
@@ -378,6 +378,7 @@ class Observer:
         # An entry that was made and moved between two looks is known only by its name.
         is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
         self._finished = {other for other in self._finished if not is_below(other)}
+        self.changed = {other for other in self.changed if not is_below(other)}
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         self._unannounced.forget(path)

@@ -92,6 +92,18 @@ class State:
         """
         return self.gap_s is None or _CLEAR_FACTOR * after_s <= self.gap_s
 
+    def is_last(self, after_s: float, began_s: float) -> bool:
+        """Whether it belongs to the next report, if the script has ended by itself after that, without another save.
+
+        Parameters
+        ----------
+        after_s
+            Seconds from its end to the next report.
+        began_s
+            When the launch began (monotonic seconds). What is saved at the start does not belong to the first report.
+        """
+        return self.is_clear(after_s) and _FIRST_FACTOR * after_s <= self.ended_s - began_s
+
     def long_s(self, after_s: float) -> float:
         """If no save follows the next report within so many seconds, the script seems to save before its reports.
 

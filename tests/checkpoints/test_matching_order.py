@@ -162,3 +162,42 @@ def test_one_epoch_that_takes_long_does_not_make_a_script_late_for_ever():
         history.report(epoch, 1.0 / epoch, after_s=after_s)
         history.matcher.tick(history.now + 0.5)
     assert history.matched() == (5, 5, "exact")
+
+
+@pytest.mark.parametrize(("succeeded", "drains"), [(True, False), (True, True), (False, False)])
+def test_the_only_report_of_a_script_that_ends_by_itself_has_the_checkpoint_before_it(succeeded, drains):
+    """No save can follow. A script that was killed, or asked to exit, might have saved after its report."""
+    history = History()
+    history.save(1, after_s=2.0, quiet=False)
+    history.report(1, 1.0, after_s=0.01)
+    if drains:
+        history.matcher.drain()
+    history.matcher.end(succeeded, history.now + 0.01)
+    matched = [(known.report, known.match) for known in history.matcher.matched]
+    assert matched == ([(1, "exact")] if succeeded and not drains else [])
+
+
+def test_the_only_report_of_a_script_that_has_saved_at_its_start_has_no_checkpoint():
+    history = History()
+    history.save(0, after_s=2.0, quiet=False)
+    history.report(1, 1.0, after_s=1.0)
+    history.matcher.end(succeeded=True, time_s=history.now + 0.01)
+    assert history.matcher.matched == []
+
+
+def test_a_report_whose_generation_lacks_files_gets_the_next_one():
+    history = History()
+    history.report(1, 1.0, after_s=1.0)
+    history.save(1)
+    assert history.matched() == (1, 1, 1)
+    history.matcher.forget([2])
+    assert history.matched() == (1, 1, 1)
+    history.matcher.forget([1])
+    assert history.matcher.matched == []
+    assert history.matcher.wants_state
+    history.matcher.change(1, 1, history.now, goes_on=True)
+    history.contents[2] = 1
+    history.matcher.taken(2)
+    history.wait(0.03)
+    assert history.matched() == (1, 1, 1)
+    assert [known.generation for known in history.matcher.matched] == [2]

@@ -167,3 +167,50 @@ def test_what_a_database_needs_during_a_transaction_is_no_part_of_a_checkpoint(s
     assert seen.observer.is_complete
     assert seen.bounds == (2, 2)
     assert not seen.matcher._rhythm.is_out_of_step
+
+
+def lost(seen, name="model", num_reports=1):
+    """A file in a new folder, of which nothing is seen before the reports after it."""
+    (seen.folder / "step").mkdir(exist_ok=True)
+    (seen.folder / "step" / name).write_text("weights")
+    for _ in range(num_reports):
+        seen.print_report()
+    seen.observer.look()
+
+
+def test_a_file_in_a_new_folder_belongs_to_the_report_that_came_at_once(seen):
+    """Nobody watches the folder yet when the file is written, but the file has a time that no script can set."""
+    seen.matcher.follow("epoch", "epoch", True)
+    lost(seen)
+    assert seen.bounds == (0, 0)
+
+
+def test_a_file_in_a_new_folder_may_have_come_after_the_report_if_anything_was_printed_after_that(seen):
+    lost(seen, num_reports=2)
+    assert seen.bounds == (0, 2)
+
+
+def test_a_file_in_a_new_folder_that_was_written_long_after_the_report_may_be_of_the_next_one(seen):
+    (seen.folder / "step").mkdir()
+    seen.print_report()
+    reported_ns = os.stat(seen.log).st_mtime_ns
+    while True:  # real time passes
+        (seen.folder / "step" / "model").write_text("weights")
+        if os.stat(seen.folder / "step" / "model").st_ctime_ns - reported_ns > 20_000_000:
+            break
+    seen.observer.look()
+    assert seen.bounds == (0, 1)
+
+
+def test_a_copy_with_the_time_of_its_source_was_finished_now(seen):
+    """The time from the end of a save to the report shows whether the script saves before it reports."""
+    seen.matcher.follow("epoch", "epoch", True)
+    with open(seen.folder / "model", "w") as file:
+        file.write("weights")
+        file.flush()
+        os.utime(file.name, (1e9, 1e9))
+    seen.observer.look()
+    seen.matcher.taken(1)
+    seen.report()
+    assert seen.matcher.decides_s is not None
+    assert seen.matcher.decides_s < time.monotonic() + 1000

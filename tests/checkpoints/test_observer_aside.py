@@ -188,3 +188,13 @@ def test_files_with_names_of_chance_are_of_one_checkpoint(seen, is_seen):
     assert seen.observer.is_complete
     assert seen.bounds == (3, 3)
     assert not seen.matcher._rhythm.is_out_of_step
+
+
+def test_files_of_a_folder_that_was_moved_into_place_have_not_changed_any_more(seen):
+    """Nothing is left of their names, so no move of them is to be waited for."""
+    for epoch in (1, 2):
+        seen.write("aside/one", "aside/two")
+        seen.move("aside", f"checkpoint-{epoch}")
+        seen.report()
+    assert seen.observer.changed == {"checkpoint-1", "checkpoint-2"}
+    assert not seen.observer.habits.any_aside(seen.observer.changed)

@@ -54,7 +54,7 @@ class World:
         self.content = None
         self.matcher = Matcher(self.num_launches, self.notes, self.order, self.now, goes_on=True)
         self.matcher.follow("epoch", "loss", True)
-        watch = SimpleNamespace(read=self.read, written_s=lambda _: 0.0)
+        watch = SimpleNamespace(read=self.read, changed_at=lambda _: 0.0)
         spec = CheckpointSpec(str(self.folder / "none"), str(self.folder / "log"), launch=self.num_launches)
         self.observer = Observer(spec, watch, self.matcher, lambda: None)
         self.observer.log = SimpleNamespace(

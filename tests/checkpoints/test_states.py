@@ -59,3 +59,12 @@ def test_a_save_is_clearly_that_of_the_next_report_if_it_came_long_after_the_one
 )
 def test_a_pause_after_a_report_is_long_beside_that_before_it_and_longer_after_the_first_save(gap_s, after_s, long_s):
     assert State(1, 1, ended_s=5.0, gap_s=gap_s).long_s(after_s) == pytest.approx(long_s)
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "after_s", "is_last"),
+    [(None, 0.01, True), (None, 0.3, True), (None, 0.4, False), (2.0, 0.3, True), (1.0, 0.3, False)],
+)
+def test_the_last_save_belongs_to_the_report_after_it_unless_it_came_at_the_start(gap_s, after_s, is_last):
+    """What is saved before the first epoch does not belong to the report of that epoch."""
+    assert State(0, 0, ended_s=5.0, gap_s=gap_s).is_last(after_s, began_s=2.0) == is_last

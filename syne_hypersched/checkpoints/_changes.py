@@ -97,6 +97,22 @@ def _linked(change: Change | None, linked: Collection[str]) -> Change | None:
     return Change("linked", change.path) if change is not None and is_linked else change
 
 
+def _without_known(changes: Sequence[Change | None], more: Sequence[Change | None]) -> list[Change | None]:
+    """Changes with more of them, without the entries that only seemed to exist before the watch began.
+
+    An entry of a new folder that is made after the watch began, and before the folder is read, is found and reported.
+    """
+    #: Kind of the next change of each path.
+    following: dict[str, str] = {}
+    left: list[Change | None] = []
+    for change in reversed([*changes, *more]):
+        if change is None or change.kind != "lost" or following.get(change.path) not in ("created", "moved"):
+            left.append(change)
+        if change is not None:
+            following[change.path] = change.kind
+    return left[::-1]
+
+
 def _without_ends(changes: Sequence[Change | None], filled: Collection[str]) -> list[Change | None]:
     """Changes without the first closing of (temporary) files that were made empty, closed, and written later.
 
@@ -166,7 +182,10 @@ class ChangeWatch:
 
     def read(self) -> list[Change | None]:
         """The changes since the last call, in order; ``None`` stands for an addition to the log."""
-        found = self._read()
+        found = more = self._read()
+        while any(change is not None and change.kind == "lost" for change in more):
+            more = self._read()
+            found = _without_known(found, more)
         # A file may have received its second name after it was written.
         written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
         created = {change.path for change in found if change is not None and change.kind == "created"} - written

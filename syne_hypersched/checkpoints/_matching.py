@@ -81,10 +81,8 @@ class Matcher:
     @property
     def needed(self) -> frozenset[int]:
         """Generations that may be published."""
-        needed = {known.generation for known in self.matched[-1:]}
-        if not self._is_matched and self._early is not None and self._early.generation is not None:
-            needed.add(self._early.generation)
-        return frozenset(needed)
+        early = None if self._is_matched or self._early is None else self._early.generation
+        return frozenset([known.generation for known in self.matched[-1:]] + ([] if early is None else [early]))
 
     @property
     def wants_state(self) -> bool:
@@ -276,6 +274,7 @@ class Matcher:
         """Notes that some generations are removed, because they lack files."""
         self.matched = [known for known in self.matched if known.generation not in generations]
         self._is_matched = self._best is None or any(known.report == self._best.report for known in self.matched)
+        self._early = None if generations else self._early
 
     def settle(self) -> None:
         """Notes that the present state is complete."""
@@ -355,8 +354,8 @@ class Matcher:
         num_lost = 0 if num_levels else self._launch - best.launch
         newer_by = max(state.before + 1 + num_lost - best.report, num_levels)
         if state.after >= best.report:
-            is_next = state.after == state.before == best.report
-            is_exact = is_next and self.order is Order.LATE and self._rhythm.is_late(state)
+            is_late = self.order is Order.LATE and self._rhythm.is_late(state)
+            is_exact = is_late and state.after == state.before == best.report
             self._add(state.generation, "exact" if is_exact else newer_by)
         elif self._may_be_seen_late(state, best):
             self._add(state.generation, newer_by or "exact")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from syne_hypersched._json_files import read_object
 from syne_hypersched.checkpoints._files import Tree, is_of_reader, num_bytes, read_tree
+from syne_hypersched.checkpoints._generation import Matched
+from syne_hypersched.checkpoints._placing import ST_CHECKPOINT
+from syne_hypersched.contract import ST_LAUNCH
 from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME
 
 #: The content of at most so many files is read, the largest ones: in full up to so many blocks, else so many blocks.
@@ -91,3 +94,20 @@ def is_made_of(result: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         for name, value in values.items()
         if name not in _REWRITTEN
     )
+
+
+def is_replaced(present: Mapping[str, Any], trial_id: int, matched: Sequence[Matched]) -> bool:
+    """Whether a published report has another generation now, because the published one has turned out to lack files.
+
+    Parameters
+    ----------
+    present
+        The published result, with a checkpoint.
+    trial_id, matched
+        A trial, and the generations of its reports.
+    """
+    if present.get("trial_id") != trial_id:
+        return False
+    launch, generation = present.get(ST_LAUNCH), present[ST_CHECKPOINT].get("generation")
+    found = [known.generation for known in matched if known.launch == launch and is_made_of(present, known.values)]
+    return bool(found) and generation is not None and found[-1] != generation

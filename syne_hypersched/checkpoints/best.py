@@ -24,7 +24,7 @@ from syne_hypersched.checkpoints._placing import ST_CHECKPOINT as ST_CHECKPOINT
 from syne_hypersched.checkpoints._placing import new_folder, put_in_place
 from syne_hypersched.checkpoints._placing import set_aside as set_aside
 from syne_hypersched.checkpoints._published import describe_checkpoint as describe_checkpoint
-from syne_hypersched.checkpoints._published import is_made_of
+from syne_hypersched.checkpoints._published import is_made_of, is_replaced
 from syne_hypersched.checkpoints._published import published_result as published_result
 from syne_hypersched.checkpoints._published import published_trial as published_trial
 from syne_hypersched.checkpoints._standing import Standing
@@ -266,9 +266,11 @@ class BestPublisher:
         is_last = not self._is_live(incumbent.trial_id)  # ask this before the checkpoints are read
         present = self.present(folder)
         has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
-        if present is not None and has_checkpoint and self._is_as_good(present, incumbent):
+        store = GenerationStore(incumbent.checkpoints)
+        is_done = present is not None and has_checkpoint and self._is_as_good(present, incumbent)
+        if is_done and not is_replaced(present or {}, incumbent.trial_id, store.notes().matched):
             return _Attempt.DONE
-        found = find_generation(GenerationStore(incumbent.checkpoints), incumbent, is_last)
+        found = find_generation(store, incumbent, is_last)
         if found is not None:
             generation, match = found
             checkpoint = publish(folder, incumbent, generation, match, not self._standing.is_confirmed)

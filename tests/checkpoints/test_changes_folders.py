@@ -19,6 +19,27 @@ def test_what_was_put_into_a_folder_before_it_was_watched_is_lost(watched):
     assert watched.seen() == [("written", "step-1/shards/0"), ("closed", "step-1/shards/0")]
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_is_put_into_a_folder_between_its_watch_and_its_reading_is_told_once(watched, monkeypatch, moved):
+    add = watched.watch._add
+
+    def add_and_write(path):
+        watches = add(path)
+        if path == "step-1/":
+            watched.write("model" if moved else "step-1/model")
+            if moved:
+                os.rename(watched.folder / "model", watched.folder / "step-1" / "model")
+        return watches
+
+    monkeypatch.setattr(watched.watch, "_add", add_and_write)
+    (watched.folder / "step-1").mkdir()
+    (watched.folder / "step-1" / "before").write_text("it is lost")
+    assert watched.seen() == [
+        ("lost", "step-1/before"),
+        *([*of("model"), ("moved away", "model"), ("moved", "step-1/model")] if moved else of("step-1/model")),
+    ]
+
+
 def test_folders_that_are_there_from_the_beginning_are_watched(tmp_path, make_watched):
     (tmp_path / "checkpoints" / "step-1" / "shards").mkdir(parents=True)
     watched = make_watched()

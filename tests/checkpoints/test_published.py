@@ -8,8 +8,8 @@ import sqlite3
 
 import pytest
 
-from syne_hypersched.checkpoints import _published
-from syne_hypersched.checkpoints._published import describe_checkpoint, fingerprint, measure_checkpoint
+from syne_hypersched.checkpoints import Matched, _published
+from syne_hypersched.checkpoints._published import describe_checkpoint, fingerprint, is_replaced, measure_checkpoint
 
 
 @pytest.fixture
@@ -110,3 +110,18 @@ def test_what_cannot_be_read_has_no_fingerprint(checkpoint, monkeypatch):
     monkeypatch.setattr(_published, "read_tree", lambda folder: tree)
     shutil.rmtree(checkpoint / "step-1")
     assert fingerprint(checkpoint) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True), ({"trial_id": 4}, False), ({"loss": 0.2}, False), ({"st_launch": 1}, False),
+        ({"st_checkpoint": {"generation": 2}}, False), ({"st_checkpoint": {}}, False),
+    ],
+)  # fmt: skip
+def test_a_published_report_is_replaced_if_it_has_another_generation_now(change, expected):
+    report = {"epoch": 3, "loss": 0.1}
+    present = {"trial_id": 3, **report, "st_launch": 0, "st_checkpoint": {"generation": 1}, **change}
+    matched = [Matched(2, 50, {"epoch": 2, "loss": 0.5}, 0, 1, "exact"), Matched(3, 90, report, 0, 2, 1)]
+    assert is_replaced(present, 3, matched) == expected
+    assert not is_replaced(present, 3, [])

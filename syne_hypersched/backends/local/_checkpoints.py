@@ -186,7 +186,9 @@ class Checkpoints:
     def hear(self, trial: TrialProcesses, news: Beginning | Matched) -> None:
         """A launch has begun from a checkpoint, or the checkpoint of a report has been found."""
         if isinstance(news, Matched):
-            self._matched[trial.trial_id] = news
+            before, self._matched[trial.trial_id] = self._matched.get(trial.trial_id), news
+            if before is not None and before.report == news.report:  # the earlier generation lacked files
+                self._offer(trial)
             self.publisher.notice(trial.trial_id)
             return
         trial.fallback.begin_from(news.go_back_from)

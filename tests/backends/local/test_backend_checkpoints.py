@@ -155,6 +155,38 @@ def test_the_stock_backend_removes_what_a_scheduler_of_this_package_needs_no_lon
     assert any(kept.values())
 
 
+SLOW_FIRST_SAVE = """
+import os, sys, time
+from pathlib import Path
+from tests.reporter import Reporter
+
+folder = Path(sys.argv[sys.argv.index("--st_checkpoint_dir") + 1])
+published, report = folder.parents[1] / "best" / "checkpoint", Reporter()
+report(epoch=1, loss=0.1)
+folder.mkdir(parents=True)
+(folder / "model").write_text("1")
+while not (published / "model").exists():  # nothing shows that a second file will come
+    time.sleep(0.01)
+(folder / "optimizer").write_text("1")
+while not (published / "optimizer").exists():
+    time.sleep(0.01)
+"""
+
+
+def test_a_first_checkpoint_that_was_published_before_its_last_file_is_published_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SLOW_FIRST_SAVE)
+    backend = make_backend(script)
+    space = {"x": uniform(0, 1)}
+    search = RandomSearch(space, metrics=["loss"], random_seed=1)
+    tuner = run(backend, search, StoppingCriterion(max_num_trials_completed=1), n_workers=1)
+    best = tuner.tuner_path / "best"
+    assert sorted(path.name for path in (best / "checkpoint").iterdir()) == ["model", "optimizer"]
+    assert json.loads((best / "result.json").read_text())["st_checkpoint"]["generation"] == 2
+    events = [event for event in read_events(tuner.tuner_path / "events.jsonl") if event.event == "best"]
+    assert [event.details["checkpoint"]["generation"] for event in events] == [1, 2]
+
+
 def test_a_trial_can_start_from_the_checkpoint_of_a_running_one(script, wait_for, caplog):
     backend = make_backend(script)
     backend.start_trial({"x": 1.0})

@@ -32,8 +32,8 @@ def test_what_was_saved_is_found(name, tmp_path):
     assert inspect(writer, tmp_path, x=0.5).state == "foreign"
     num_checkpoints = 4 if writer.keeps_all else 2 if name == "latest-link" else 1
     per_checkpoint = {
-        "several": 3, "reopened": 3, "folder": 4, "folder-in-place": 4, "in-turn": 3, "old-one-first": 2, "renamed-open": 2,
-        "folder-renamed-open": 4, "parts": 4, "removed-first": 3, "folder-removed-first": 4,
+        "several": 3, "reopened": 3, "folder": 4, "folder-in-place": 4, "in-turn": 3, "old-one-first": 2,
+        "renamed-open": 2, "folder-renamed-open": 4, "parts": 4, "removed-first": 3, "folder-removed-first": 4,
     }.get(name, 1)  # fmt: skip
     assert len(files_of(tmp_path)) == num_checkpoints * per_checkpoint
 

@@ -12,9 +12,11 @@ from syne_hypersched.checkpoints._numbers import pattern_of
 class Habits:
     """Predicts which files a script will not write to any more, so that a hard link can replace a copy.
 
-    The prediction is certain for a file that was moved into place whole. It is likely for a file with a number in its
-    name, if an earlier file with another number was never written again. :meth:`written` returns whether a prediction
-    was wrong.
+    The prediction is certain for a file that was moved into place whole, if an earlier file of this name was replaced
+    in the same way although it had a hard link. Some programs look at the number of links: ``zip`` replaces its archive
+    by a new file, but writes in place if the archive has a second hard link. So the prediction is only likely for the
+    first file of a name. It is also likely for a file with a number in its name, if an earlier file with another number
+    was never written again. :meth:`written` returns whether a prediction was wrong.
     """
 
     def __init__(self) -> None:
@@ -23,6 +25,10 @@ class Habits:
         #: the first name of each; and of files that are always moved away.
         self._rewritten: set[str] = set()
         self._taken: dict[str, str] = {}
+        #: Patterns of names of which a file had a hard link in a generation; and of which a file was written in place
+        #: in an earlier launch.
+        self._linked: set[str] = set()
+        self._unsafe: set[str] = set()
         #: Finished files; and those finished before the last report, as the first name of each pattern.
         self._finished: set[str] = set()
         self._earlier: dict[str, str] = {}
@@ -35,6 +41,8 @@ class Habits:
     def know(self, kept: dict[str, Kept]) -> None:
         """Adds knowledge about files that already exist."""
         self._kept.update(kept)
+        self._unsafe |= {pattern_of(path) for path, how in kept.items() if how == "written"}
+        self._linked |= {pattern_of(path) for path, how in kept.items() if how == "moved"}
 
     def of(self, tree: Tree) -> dict[str, Kept]:
         """How each file of a tree was written."""
@@ -87,7 +95,12 @@ class Habits:
             self._came[path], self._leaving = self._leaving, None
         for below in {path, *tree}:
             if is_in(below, path):
-                self._kept[below] = "written" if below in linked else "moved"
+                self._kept[below] = "written" if below in linked else self._of_moved(pattern_of(below))
+
+    def _of_moved(self, pattern: str) -> Kept:
+        if pattern in self._rewritten or pattern in self._unsafe:
+            return "written"
+        return "moved" if pattern in self._linked else "new"
 
     def moved_away(self, path: str, is_aside: bool = True) -> None:
         """Notes that a file or folder was moved to another place.
@@ -120,6 +133,8 @@ class Habits:
         """Notes that a generation was taken."""
         for path in tree:
             self._taken.setdefault(pattern_of(path), path)
+            if self._kept.get(path, "written") != "written":
+                self._linked.add(pattern_of(path))
         self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
 
     def is_aside(self, path: str) -> bool:

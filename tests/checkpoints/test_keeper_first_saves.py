@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -226,3 +227,30 @@ for epoch in (2, 3, 4):
     for news in known:
         found, level = epoch_in(launches.store.files(news.generation)), news.values["epoch"]
         assert found == level if news.match == "exact" else level <= found <= level + news.match
+
+
+def test_a_script_that_looks_at_the_links_of_its_file_does_not_change_what_is_published(launches):
+    """As ``zip`` does: it replaces its archive by a new file, but writes in place if the archive has another link."""
+    launches.folder.mkdir()  # the rename into it is seen
+    launch = launches.start("""
+def archive(epoch):
+    path, aside = folder / "m.zip", folder / f"zi{epoch}"
+    put(aside, epoch)
+    if path.exists() and path.stat().st_nlink > 1:
+        shutil.copyfile(aside, path)
+        aside.unlink()
+    else:
+        os.replace(aside, path)
+
+for epoch in (1, 2, 3, 4):
+    archive(epoch)
+    report(epoch, 1 / epoch)
+    while taken() < epoch or (epoch == 1 and not (folder.parent / "published").exists()):
+        time.sleep(0.005)
+""")
+    launches.wait_for(lambda: launches.store.numbers())
+    launches.store.publish(launches.store.read(launches.store.numbers()[0]), launches.folder.parent / "published.new")
+    os.rename(launches.folder.parent / "published.new", launches.folder.parent / "published")
+    assert launches.end(launch).is_whole, launches.errors()
+    assert epoch_in(launches.folder.parent / "published") == 1
+    assert launches.epochs() == [2, 3, 4]  # the first one was overwritten, and no other one

@@ -33,6 +33,8 @@ class Habits:
         self._finished: set[str] = set()
         self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
+        #: A file that was moved away just after it was written, for the first time, and names that are not doubted again.
+        self._doubtful, self._settled = "", set[str]()
         #: Places of entries that were written aside and moved there since the last report, with the pattern of the
         #: old name, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.
         self._came: dict[str, str] = {}
@@ -64,6 +66,9 @@ class Habits:
             Whether the prediction was wrong: another hard link of the file shows the change.
         """
         pattern = pattern_of(path)
+        if path == self._doubtful:  # the file was moved out of the way of this one
+            self._doubtful = ""
+            self._asides.discard(pattern)
         self._came = {place: aside for place, aside in self._came.items() if not is_in(pattern, aside)}
         is_surprise = False
         if path in taken or path in self._finished:
@@ -86,6 +91,7 @@ class Habits:
     def report(self) -> None:
         """Notes a report of the script. Files whose numbers differ from earlier ones belong to another epoch."""
         self._came.clear()
+        self._doubtful = ""
         for path in self._finished:
             self._earlier.setdefault(pattern_of(path), path)
 
@@ -116,6 +122,8 @@ class Habits:
         self._kept.pop(path, None)
         self._leaving = pattern_of(path) if is_aside else None
         if is_aside:
+            self._doubtful = path if pattern_of(path) not in self._asides | self._settled else ""
+            self._settled.add(pattern_of(path))
             self._asides.add(pattern_of(path))
 
     def removed(self, path: str) -> bool:

@@ -182,6 +182,24 @@ def test_what_is_added_to_the_first_save_of_a_thread_is_held_with_it(in_process,
     assert not (GenerationStore(trial.folder).folder / ".held").exists()
 
 
+def test_a_file_that_makes_way_for_the_next_one_was_not_written_aside(in_process, monkeypatch, wait_for):
+    """A script saves before its training, and renames the old checkpoint before it writes the next one."""
+    monkeypatch.setattr(keeper_module, "_ASIDE_S", 600.0)
+    script = in_process(keep=100)
+    save(script, "model")
+    wait_for(script.generations)
+    for epoch in (1, 2, 3, 4):
+        known = script.generations()
+        script.do(f"os.replace({str(script.folder / 'model')!r}, {str(script.folder / 'model.bak')!r})")
+        save(script, "model")
+        script.report(epoch, 1 / epoch)
+        wait_for(lambda epoch=epoch: script.keeper._matcher.num_reports == epoch)
+        if epoch != 2:  # the second one has one file less than the first one
+            wait_for(lambda known=known: script.generations() != known)
+            assert set(GenerationStore(script.folder).newest().live) == {"model", "model.bak"}
+    assert script.end().is_whole
+
+
 HDF5 = """
 def hdf5(path, epoch):
     if path.exists():

@@ -79,6 +79,24 @@ def test_what_is_moved_out_of_the_way_and_removed_was_not_written_aside():
     assert not habits.removed("gone-step-1")
 
 
+@pytest.mark.parametrize("between", ["nothing", "a report", "an earlier save"])
+def test_what_is_written_again_just_after_it_was_moved_away_for_the_first_time_was_not_written_aside(between):
+    habits = Habits()
+    if between == "an earlier save":
+        habits.moved_away("model")
+        habits.report()
+    habits.moved_away("model")
+    if between == "a report":
+        habits.report()
+    habits.written("other", {})
+    assert habits.is_aside("model")
+    habits.written("model", {})
+    assert habits.is_aside("model") == (between != "nothing")
+    habits.moved_away("model")
+    habits.written("model", {})
+    assert habits.is_aside("model")
+
+
 @pytest.mark.parametrize("what", ["written", "reported", "moved out"])
 def test_a_checkpoint_that_is_removed_later_was_written_aside(what):
     habits = Habits()

@@ -10,7 +10,8 @@ from syne_hypersched.checkpoints._files import FileState, Tree
 
 Kept = Literal["moved", "new", "written"]
 """How a script writes a file: ``moved`` into place whole, ``new`` under a new name each time, or ``written`` in place.
-Files of the first two kinds are not written to any more, so a hard link keeps their content."""
+Files of the first two kinds are not written to any more, so a hard link keeps their content. A file that was moved into
+place also counts as ``new`` until an earlier file of its name was replaced although it had a hard link."""
 
 Match = Literal["exact"] | int
 """How certain a match is: ``"exact"``, or by how many reports the generation may be newer than its report."""

@@ -12,9 +12,11 @@ from syne_hypersched.checkpoints._numbers import pattern_of
 class Habits:
     """Predicts which files a script will not write to any more, so that a hard link can replace a copy.
 
-    The prediction is certain for a file that was moved into place whole. It is likely for a file with a number in its
-    name, if an earlier file with another number was never written again. :meth:`written` returns whether a prediction
-    was wrong.
+    The prediction is certain for a file that was moved into place whole, if an earlier file of this name was replaced
+    in the same way although it had a hard link. Some programs look at the number of links: ``zip`` replaces its archive
+    by a new file, but writes in place if the archive has a second hard link. So the prediction is only likely for the
+    first file of a name. It is also likely for a file with a number in its name, if an earlier file with another number
+    was never written again. :meth:`written` returns whether a prediction was wrong.
     """
 
     def __init__(self) -> None:
@@ -23,10 +25,16 @@ class Habits:
         #: the first name of each; and of files that are always moved away.
         self._rewritten: set[str] = set()
         self._taken: dict[str, str] = {}
+        #: Patterns of names of which a file had a hard link in a generation; and of which a file was written in place
+        #: in an earlier launch.
+        self._linked: set[str] = set()
+        self._unsafe: set[str] = set()
         #: Finished files; and those finished before the last report, as the first name of each pattern.
         self._finished: set[str] = set()
         self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
+        #: A file that was moved away just after it was written, for the first time, and names that are not doubted again.
+        self._doubtful, self._settled = "", set[str]()
         #: Places of entries that were written aside and moved there since the last report, with the pattern of the
         #: old name, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.
         self._came: dict[str, str] = {}
@@ -35,6 +43,8 @@ class Habits:
     def know(self, kept: dict[str, Kept]) -> None:
         """Adds knowledge about files that already exist."""
         self._kept.update(kept)
+        self._unsafe |= {pattern_of(path) for path, how in kept.items() if how == "written"}
+        self._linked |= {pattern_of(path) for path, how in kept.items() if how == "moved"}
 
     def of(self, tree: Tree) -> dict[str, Kept]:
         """How each file of a tree was written."""
@@ -56,6 +66,9 @@ class Habits:
             Whether the prediction was wrong: another hard link of the file shows the change.
         """
         pattern = pattern_of(path)
+        if path == self._doubtful:  # the file was moved out of the way of this one
+            self._doubtful = ""
+            self._asides.discard(pattern)
         self._came = {place: aside for place, aside in self._came.items() if not is_in(pattern, aside)}
         is_surprise = False
         if path in taken or path in self._finished:
@@ -78,6 +91,7 @@ class Habits:
     def report(self) -> None:
         """Notes a report of the script. Files whose numbers differ from earlier ones belong to another epoch."""
         self._came.clear()
+        self._doubtful = ""
         for path in self._finished:
             self._earlier.setdefault(pattern_of(path), path)
 
@@ -87,7 +101,12 @@ class Habits:
             self._came[path], self._leaving = self._leaving, None
         for below in {path, *tree}:
             if is_in(below, path):
-                self._kept[below] = "written" if below in linked else "moved"
+                self._kept[below] = "written" if below in linked else self._of_moved(pattern_of(below))
+
+    def _of_moved(self, pattern: str) -> Kept:
+        if pattern in self._rewritten or pattern in self._unsafe:
+            return "written"
+        return "moved" if pattern in self._linked else "new"
 
     def moved_away(self, path: str, is_aside: bool = True) -> None:
         """Notes that a file or folder was moved to another place.
@@ -103,6 +122,8 @@ class Habits:
         self._kept.pop(path, None)
         self._leaving = pattern_of(path) if is_aside else None
         if is_aside:
+            self._doubtful = path if pattern_of(path) not in self._asides | self._settled else ""
+            self._settled.add(pattern_of(path))
             self._asides.add(pattern_of(path))
 
     def removed(self, path: str) -> bool:
@@ -120,6 +141,8 @@ class Habits:
         """Notes that a generation was taken."""
         for path in tree:
             self._taken.setdefault(pattern_of(path), path)
+            if self._kept.get(path, "written") != "written":
+                self._linked.add(pattern_of(path))
         self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
 
     def is_aside(self, path: str) -> bool:

@@ -226,7 +226,7 @@ class GenerationStore:
             The generation is gone, or the disk has no room.
         """
         files = self.files(generation.number)
-        # No process writes to a file that was copied here, and none can write to a file that was moved into place.
+        # No process writes to a file that was copied here, and none will write to a file that was moved into place.
         place_tree(
             generation.live,
             target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -181,6 +182,24 @@ def test_what_is_added_to_the_first_save_of_a_thread_is_held_with_it(in_process,
     assert not (GenerationStore(trial.folder).folder / ".held").exists()
 
 
+def test_a_file_that_makes_way_for_the_next_one_was_not_written_aside(in_process, monkeypatch, wait_for):
+    """A script saves before its training, and renames the old checkpoint before it writes the next one."""
+    monkeypatch.setattr(keeper_module, "_ASIDE_S", 600.0)
+    script = in_process(keep=100)
+    save(script, "model")
+    wait_for(script.generations)
+    for epoch in (1, 2, 3, 4):
+        known = script.generations()
+        script.do(f"os.replace({str(script.folder / 'model')!r}, {str(script.folder / 'model.bak')!r})")
+        save(script, "model")
+        script.report(epoch, 1 / epoch)
+        wait_for(lambda epoch=epoch: script.keeper._matcher.num_reports == epoch)
+        if epoch != 2:  # the second one has one file less than the first one
+            wait_for(lambda known=known: script.generations() != known)
+            assert set(GenerationStore(script.folder).newest().live) == {"model", "model.bak"}
+    assert script.end().is_whole
+
+
 HDF5 = """
 def hdf5(path, epoch):
     if path.exists():
@@ -226,3 +245,30 @@ for epoch in (2, 3, 4):
     for news in known:
         found, level = epoch_in(launches.store.files(news.generation)), news.values["epoch"]
         assert found == level if news.match == "exact" else level <= found <= level + news.match
+
+
+def test_a_script_that_looks_at_the_links_of_its_file_does_not_change_what_is_published(launches):
+    """As ``zip`` does: it replaces its archive by a new file, but writes in place if the archive has another link."""
+    launches.folder.mkdir()  # the rename into it is seen
+    launch = launches.start("""
+def archive(epoch):
+    path, aside = folder / "m.zip", folder / f"zi{epoch}"
+    put(aside, epoch)
+    if path.exists() and path.stat().st_nlink > 1:
+        shutil.copyfile(aside, path)
+        aside.unlink()
+    else:
+        os.replace(aside, path)
+
+for epoch in (1, 2, 3, 4):
+    archive(epoch)
+    report(epoch, 1 / epoch)
+    while taken() < epoch or (epoch == 1 and not (folder.parent / "published").exists()):
+        time.sleep(0.005)
+""")
+    launches.wait_for(lambda: launches.store.numbers())
+    launches.store.publish(launches.store.read(launches.store.numbers()[0]), launches.folder.parent / "published.new")
+    os.rename(launches.folder.parent / "published.new", launches.folder.parent / "published")
+    assert launches.end(launch).is_whole, launches.errors()
+    assert epoch_in(launches.folder.parent / "published") == 1
+    assert launches.epochs() == [2, 3, 4]  # the first one was overwritten, and no other one

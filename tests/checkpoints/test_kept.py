@@ -17,14 +17,37 @@ def test_what_was_moved_into_place_is_not_written_to_any_more():
     habits.written("model.tmp", {})
     habits.moved_away("model.tmp")
     habits.moved("model", tree("model"))
-    assert habits.of(tree("model")) == {"model": "moved"}
+    assert habits.of(tree("model")) == {"model": "new"}
     assert habits.is_aside("model.tmp")
+    habits.take(tree("model"))  # with a hard link
+    habits.moved("model", tree("model"))
+    assert habits.of(tree("model")) == {"model": "moved"}
+
+
+def test_what_was_moved_into_place_may_be_written_to_as_long_as_its_script_may_look_at_its_links():
+    """As ``zip`` does: it writes to an archive in place if the archive has a second hard link."""
+    habits = Habits()
+    habits.moved("m.zip", tree("m.zip"))
+    habits.moved("m.zip", tree("m.zip"))  # no generation was taken, and the first one had no second link
+    assert habits.of(tree("m.zip")) == {"m.zip": "new"}
+    habits.take(tree("m.zip"))
+    assert habits.written("m.zip", tree("m.zip"))
+    habits.moved("m.zip", tree("m.zip"))
+    assert habits.of(tree("m.zip")) == {"m.zip": "written"}
+
+
+@pytest.mark.parametrize("how", ["moved", "written"])
+def test_a_launch_knows_from_the_one_before_whether_what_is_moved_into_place_is_written_to(how):
+    habits = Habits()
+    habits.know({"model": how})
+    habits.moved("model", tree("model"))
+    assert habits.of(tree("model")) == {"model": how}
 
 
 def test_what_has_a_second_name_when_it_is_moved_into_place_may_be_written_to_under_that():
     habits = Habits()
     habits.moved("step-1", tree("step-1/model", "step-1/state", "step-10"), {"step-1/model"})
-    assert habits.of(tree("step-1/model", "step-1/state")) == {"step-1/model": "written", "step-1/state": "moved"}
+    assert habits.of(tree("step-1/model", "step-1/state")) == {"step-1/model": "written", "step-1/state": "new"}
 
 
 def test_files_in_a_folder_that_will_be_moved_will_be_moved_with_it():
@@ -54,6 +77,24 @@ def test_what_is_moved_out_of_the_way_and_removed_was_not_written_aside():
     assert habits.removed("gone-step-1/model")
     assert not habits.is_aside("step-2/model")
     assert not habits.removed("gone-step-1")
+
+
+@pytest.mark.parametrize("between", ["nothing", "a report", "an earlier save"])
+def test_what_is_written_again_just_after_it_was_moved_away_for_the_first_time_was_not_written_aside(between):
+    habits = Habits()
+    if between == "an earlier save":
+        habits.moved_away("model")
+        habits.report()
+    habits.moved_away("model")
+    if between == "a report":
+        habits.report()
+    habits.written("other", {})
+    assert habits.is_aside("model")
+    habits.written("model", {})
+    assert habits.is_aside("model") == (between != "nothing")
+    habits.moved_away("model")
+    habits.written("model", {})
+    assert habits.is_aside("model")
 
 
 @pytest.mark.parametrize("what", ["written", "reported", "moved out"])
@@ -132,6 +173,6 @@ def test_a_folder_that_was_moved_has_all_its_files_in_place():
     habits = Habits()
     habits.moved("checkpoint-3", tree("checkpoint-3/model", "checkpoint-30/model"))
     assert habits.of(tree("checkpoint-3/model", "checkpoint-30/model")) == {
-        "checkpoint-3/model": "moved",
+        "checkpoint-3/model": "new",
         "checkpoint-30/model": "written",
     }

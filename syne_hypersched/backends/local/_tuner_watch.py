@@ -56,9 +56,7 @@ class TunerWatch:
         ValueError
             The tuner has more workers than there can be trials on the devices.
         """
-        run: FrameType | None = sys._getframe(1)
-        while run is not None and run.f_code is not Tuner.run.__code__:
-            run = run.f_back
+        run = _run_of_tuner()
         if run is not None and run is not self._run:
             tuner = run.f_locals["self"]
             if tuner.n_workers > num_devices // per_trial:
@@ -91,6 +89,20 @@ class TunerWatch:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_run": None}
+
+
+def _run_of_tuner() -> FrameType | None:
+    """The innermost call of ``Tuner.run`` in this thread."""
+    run: FrameType | None = sys._getframe(1)
+    while run is not None and run.f_code is not Tuner.run.__code__:
+        run = run.f_back
+    return run
+
+
+def running_tuner() -> Any:
+    """The tuner that runs in this thread; None if none does."""
+    run = _run_of_tuner()
+    return None if run is None else run.f_locals["self"]
 
 
 def is_running(frame: FrameType) -> bool:

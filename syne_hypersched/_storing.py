@@ -125,6 +125,24 @@ def store_at_end(tuner: Any) -> None:
         tuner.save_tuner = False
 
 
+def store_nothing(tuner: Any) -> None:
+    """Makes a tuner that is refused at its start write nothing more: the folder is that of another run of its name.
+
+    Syne Tune would store the tuner and an empty table of results there.
+    """
+    tuner.save_tuner = False
+    for callback in tuner.callbacks:
+        if isinstance(callback, StoreResultsCallback):
+            callback.csv_file = None
+
+
+def keep_metadata(tuner: Any) -> None:
+    """Stores the metadata of a tuner with trials again, if the file is that of another tuner."""
+    for callback in tuner.callbacks:
+        if isinstance(callback, _KeepMetadata):
+            callback.on_loop_end()
+
+
 class _StoreAtEnd(TunerCallback):
     """Stores the tuner when it ends."""
 
@@ -136,7 +154,7 @@ class _StoreAtEnd(TunerCallback):
 
 
 class _KeepMetadata(TunerCallback):
-    """Stores the metadata of a running tuner again, now and at its end, if the file is that of another tuner.
+    """Stores the metadata of a running tuner again as soon as the file is that of another tuner.
 
     Syne Tune writes the metadata before the trials begin. A second tuner of the same name has then overwritten them
     before it is refused. What anybody has added to the file of this tuner stays.
@@ -144,10 +162,17 @@ class _KeepMetadata(TunerCallback):
 
     def __init__(self, tuner: Any) -> None:
         self._tuner = tuner
-        self.on_tuning_end()
+        self._path = Path(tuner.tuner_path) / ST_METADATA_FILENAME
+        self._seen: tuple[int, ...] | None = None
+        self.on_loop_end()
 
-    def on_tuning_end(self) -> None:
-        metadata, path = self._tuner.metadata, Path(self._tuner.tuner_path) / ST_METADATA_FILENAME
+    def on_loop_end(self) -> None:
+        if self._look() != self._seen:
+            self._store()
+            self._seen = self._look()
+
+    def _store(self) -> None:
+        metadata, path = self._tuner.metadata, self._path
         try:
             if path.exists() and not _is_of(path, metadata):
                 text = dump_json_with_numpy(metadata)
@@ -156,6 +181,13 @@ class _KeepMetadata(TunerCallback):
                 os.replace(new, path)
         except OSError as error:
             logger.warning("The metadata cannot be stored in %s (%s).", path, error.strerror or error)
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _is_of(path: Path, metadata: Mapping[str, Any]) -> bool:

@@ -40,6 +40,8 @@ class Wait:
     def begin(self, tuner: Any) -> None:
         """Handles the start of the tuning. A tuner stored while it ran continues with the user's ``sleep_time``."""
         check_has_begun_here(tuner)
+        if hasattr(tuner.trial_backend, "hold_folder"):
+            tuner.trial_backend.hold_folder()
         shorten_table(tuner)
         store_safely(tuner)
         outlive_output(tuner)

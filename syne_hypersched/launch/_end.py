@@ -120,9 +120,11 @@ class _Namespaces:
                 self._names.setdefault(id(namespace), namespace.get("__name__"))
         #: The namespace of the script, which may have changed its name.
         self._main = next(iter(self._names), None)
-        self._get_objects, self._collect = gc.get_objects, gc.collect
+        self._get_objects, self._collect, self._callbacks = gc.get_objects, gc.collect, gc.callbacks
 
     def __del__(self) -> None:
+        # They may use names that are cleared here. The interpreter collects without them, too.
+        self._callbacks.clear()
         found = {id(each): each for each in self._get_objects() if id(each) in self._names and type(each) is dict}
         for address, name in self._names.items():
             namespace = found.get(address)

@@ -16,14 +16,15 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 
 _python = ctypes.pythonapi
 _python.PyInterpreterState_Get.restype = ctypes.c_void_p
 for _step in (_python.PyInterpreterState_ThreadHead, _python.PyThreadState_Next):
     _step.argtypes, _step.restype = [ctypes.c_void_p], ctypes.c_void_p
 
-_THREADS = Path("/proc/self/task")
+_THREADS = "/proc/self/task"
+#: A script may have replaced these: a clock that stands still, for instance, or a file system that is not real.
+_list, _open, _sleep, _now = os.listdir, open, time.sleep, time.monotonic
 #: How long the end waits at most, if a thread computes all the time.
 _LIMIT_S = 0.2
 _LOOK_S = 0.0005
@@ -36,9 +37,9 @@ def let_native_threads_finish(limit_s: float = _LIMIT_S) -> None:
 
     Some ten microseconds for each thread of the process if there is none.
     """
-    until = time.monotonic() + limit_s
-    while _has_busy_thread() and time.monotonic() < until:
-        time.sleep(_LOOK_S)
+    until = _now() + limit_s
+    while _has_busy_thread() and _now() < until:
+        _sleep(_LOOK_S)
 
 
 def _has_busy_thread() -> bool:
@@ -49,7 +50,7 @@ def _has_busy_thread() -> bool:
     """
     of_python = {thread.native_id for thread in threading.enumerate()}
     name, has_state = _read(str(threading.get_native_id()), "comm"), _has_state_of_native_thread()
-    for thread in os.listdir(_THREADS):
+    for thread in _list(_THREADS):
         if int(thread) not in of_python:
             # The system call that it waits in, with its arguments, or "running"; nothing if the kernel does not tell.
             call = _read(thread, "syscall").split()
@@ -74,6 +75,6 @@ def _has_state_of_native_thread() -> bool:
 
 
 def _read(thread: str, name: str) -> str:
-    with contextlib.suppress(OSError):
-        return (_THREADS / thread / name).read_text()
+    with contextlib.suppress(OSError), _open(f"{_THREADS}/{thread}/{name}") as file:
+        return str(file.read())
     return ""

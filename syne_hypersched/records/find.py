@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,9 @@ def find_run(name_or_path: str | Path, parameter: str = "path") -> Path:
 def candidate_folders(name_or_path: str | Path, parameter: str) -> tuple[Path, Path]:
     """The two possible folders of an experiment: by path and by name."""
     path = checks.path(parameter, name_or_path, "the name or the folder of an experiment")
-    return path.expanduser(), Path(experiment_path(tuner_name=str(name_or_path)))
+    with contextlib.suppress(RuntimeError):  # "~name" without a user of this name
+        path = path.expanduser()
+    return path, Path(experiment_path(tuner_name=str(name_or_path)))
 
 
 def name_for_commands(folder: Path, experiments: Path | None = None) -> str:

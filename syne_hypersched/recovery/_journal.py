@@ -20,7 +20,7 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._moments import Moment
-from syne_hypersched._storing import store_or_warn
+from syne_hypersched._storing import store_nothing, store_or_warn
 from syne_hypersched._version import __version__
 from syne_hypersched._view import show_by_default
 from syne_hypersched.backends.local import ElasticLocalBackend
@@ -127,6 +127,13 @@ class Journal(StoreResultsCallback):
 
     def on_tuning_start(self, tuner: Any) -> None:
         """Begins a segment of the journal, and wraps the scheduler from here on."""
+        try:
+            self._start(tuner)
+        except BaseException:
+            store_nothing(tuner)
+            raise
+
+    def _start(self, tuner: Any) -> None:
         self._tuner = tuner
         # The tuner makes the folder right after this call. If this call raised, the tuner would report only that the
         # folder is missing.
@@ -142,6 +149,7 @@ class Journal(StoreResultsCallback):
         check_has_begun_here(tuner)
         if self._takeover is None:
             check_config_space(config_space_of(tuner.scheduler))
+            tuner.trial_backend.hold_folder()
             self._begin(tuner, folder)
         takeover, self._takeover = self._takeover, None
         if takeover is None:

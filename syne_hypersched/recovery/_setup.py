@@ -6,11 +6,15 @@ import logging
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import dill
 from syne_tune import Tuner
 
 logger = logging.getLogger(__name__)
+
+#: Modules of Python's library that another version of Python has under another name: the version 3.13 stores paths so.
+_MODULES = {"pathlib._local": "pathlib"}
 
 
 def dump_setup(tuner: Tuner) -> bytes | None:
@@ -56,9 +60,16 @@ def load_setup(path: Path) -> Tuner:
                 "resume_experiment a tuner instead, and nothing is loaded that could"
             )
         try:
-            return dill.load(file)
+            return _SetupUnpickler(file).load()
         except Exception as error:  # a torn file or a user's object may raise anything
             raise ValueError(
                 f"{path} cannot be loaded ({type(error).__name__}: {error}): give resume_experiment a tuner made as "
                 "the first one was"
             ) from error
+
+
+class _SetupUnpickler(dill.Unpickler):
+    """Also loads what another version of Python has stored."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(_MODULES.get(module, module), name)

@@ -89,6 +89,21 @@ def test_no_handler_of_a_signal_runs_where_modules_are_missing(preloading):
     assert preloading.lines("out0") == ["saved with True"]
 
 
+def test_no_callback_of_the_collector_runs_where_names_are_missing(preloading):
+    """JAX has one, for instance. The interpreter does not call it either after it has begun to destroy modules."""
+    (preloading.folder / "library.py").write_text("""
+import gc
+class Client:
+    def collect(self): pass
+client = Client()
+def collect(*_): client.collect()
+gc.callbacks.append(collect)
+""")
+    script = preloading.script("import library, preloaded")
+    assert preloading.run([script]).exit_code == 0
+    assert preloading.lines("err0") == []
+
+
 def test_threads_that_go_on_are_no_obstacle(preloading):
     script = preloading.script(
         """

@@ -23,7 +23,7 @@ def compute(name):
     if name:
         c.prctl(15, name, 0, 0, 0)  # PR_SET_NAME
     calls.append("begun")
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000 if name else 10**9)  # without the interpreter
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000 if name == b"own" else 10**9)  # without the interpreter
     calls.append("done")
 functions = [ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(each) for each in (append, compute)]
 sys.setswitchinterval(100.0)
@@ -61,6 +61,22 @@ def test_a_state_of_a_thread_that_waits_for_something_else_does_not_hold_the_end
 c.PyThreadState_New(c.PyInterpreterState_Get())
 assert _native_threads._has_state_of_native_thread()
 let_native_threads_finish(1e9)
+os._exit(0)
+"""
+    )
+
+
+def test_what_a_script_has_replaced_does_not_hold_the_end():
+    """As libraries do that freeze the time or pretend to have a file system."""
+    run(
+        """
+import builtins
+start(1, b"another")
+while calls != ["begun"]:
+    time.sleep(0.001)
+time.monotonic, time.sleep = lambda: 0.0, None
+builtins.open = os.listdir = os.open = None
+let_native_threads_finish()
 os._exit(0)
 """
     )

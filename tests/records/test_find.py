@@ -63,3 +63,11 @@ def test_where_it_was_looked_for_is_said_and_what_begins_alike(named: Path) -> N
 def test_what_is_neither_a_name_nor_a_path(wrong: object) -> None:
     with pytest.raises(TypeError, match="path must be the name or the folder of an experiment, but got "):
         load_run(wrong)  # type: ignore[arg-type]
+
+
+def test_a_tilde_before_a_name_that_no_user_has_belongs_to_the_name(
+    named: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    named.rename(tmp_path / "~no-such-user")
+    assert find_run("~no-such-user") == tmp_path / "~no-such-user"
+    assert report(["~no-such-users"]) == 2

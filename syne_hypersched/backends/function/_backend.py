@@ -196,6 +196,13 @@ class ElasticPythonBackend(ElasticLocalBackend):
         record = folder / FUNCTION_RECORD_FILENAME
         if record.exists():
             before = json.loads(record.read_text(encoding="utf-8"))
+            python = before.get("python", self._function.python)
+            if python != self._function.python:
+                raise ValueError(
+                    f"Python must be of the version {python}, with which the experiment in {folder.parent} was "
+                    f"started, but is {self._function.python}: compiled code does not show whether tune_function "
+                    f"{self._function.name} is the same. Resume the experiment with the former"
+                )
             if before["fingerprint"] != self._function.fingerprint:
                 raise ValueError(
                     f"tune_function must be the one with which the experiment in {folder.parent} was started, "
@@ -203,7 +210,9 @@ class ElasticPythonBackend(ElasticLocalBackend):
                     f"with {self._function.fingerprint[:12]}: a changed function needs another tuner_name"
                 )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # objects that the function uses are stored with it
-        described = {"name": self._function.name, "fingerprint": self._function.fingerprint}
+        described = {
+            "name": self._function.name, "fingerprint": self._function.fingerprint, "python": self._function.python
+        }  # fmt: skip
         for name, content in (
             (FUNCTION_FILENAME, self._function.stored),
             (FUNCTION_RECORD_FILENAME, json.dumps(described).encode()),

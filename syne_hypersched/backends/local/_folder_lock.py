@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 
 from syne_hypersched._file_lock import FileLock
+from syne_hypersched._storing import keep_metadata, store_nothing
+from syne_hypersched.backends.local._tuner_watch import running_tuner
 from syne_hypersched.filenames import TUNER_LOCK_FILENAME
 
 logger = logging.getLogger(__name__)
@@ -48,11 +50,17 @@ class FolderLock:
         Raises
         ------
         RuntimeError
-            Another tuner uses the folder.
+            Another tuner uses the folder. The one that runs in this thread then writes nothing more to it.
         """
         if not self._holds(folder):
             self.release()
-            self._lock = _locked(folder, for_itself=True)
+            try:
+                self._lock = _locked(folder, for_itself=True)
+            except RuntimeError:
+                tuner = running_tuner()
+                if tuner is not None:
+                    store_nothing(tuner)
+                raise
             self._folder = folder
 
     def check(self, folder: Path) -> None:
@@ -69,7 +77,10 @@ class FolderLock:
                 lock.close()
 
     def release(self) -> None:
-        """Lets other tuners use the folder."""
+        """Lets other tuners use the folder, which has the metadata of its own tuner then."""
+        tuner = running_tuner() if self.is_held else None
+        if tuner is not None and Path(tuner.tuner_path) == self._folder:
+            keep_metadata(tuner)
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from syne_hypersched._moments import Stopwatch
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._fleet import Fleet
+from syne_hypersched.backends.local._folder_lock import FolderLock
 from syne_hypersched.backends.local._restore import RestoredTrial
 from syne_hypersched.backends.shared.elastic import ElasticTrial, WishTaker
 from syne_hypersched.backends.shared.events import EventLog
@@ -29,9 +30,24 @@ class RestorableBackend:
     if TYPE_CHECKING:
         # Of the classes beside which this one is a base.
 
+        _experiment_path: Path
+        _folder_lock: FolderLock
+
         def trial_path(self, trial_id: int) -> Path: ...
 
         def _start_clock(self) -> None: ...
+
+    def hold_folder(self) -> None:
+        """Reserves the experiment's folder for this tuner before anything is written; a callback calls it.
+
+        Without such a callback, this happens before the first trial.
+
+        Raises
+        ------
+        RuntimeError
+            Another tuner uses the folder.
+        """
+        self._folder_lock.acquire(self._experiment_path)
 
     def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
         """Goes on with the trials of a backend whose tuner has died, after none of its processes is left.

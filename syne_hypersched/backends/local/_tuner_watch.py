@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,6 +17,7 @@ from syne_tune import Tuner
 from syne_hypersched._lasting_output import outlive_output
 from syne_hypersched._resent_signals import ResentSignal
 from syne_hypersched._storing import store_safely_to_the_end
+from syne_hypersched.backends.shared.interruption import how_to_go_on
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +30,8 @@ class TunerWatch:
 
     Syne Tune's tuner stores its results and itself before it stops the trials. If that raises, as on a full disk, or is
     interrupted by another Ctrl-C, it never gets to it. In a program the trials end with the process; in a notebook they
-    would train on and hold their devices, without any control.
+    would train on and hold their devices, without any control. A program says at its end how to go on, since the end of
+    the trials, which says it otherwise, was not reached.
 
     Parameters
     ----------
@@ -44,6 +48,7 @@ class TunerWatch:
         self._has_trials = has_trials
         self._is_open = is_open
         self._run: FrameType | None = None
+        self._folder: Path | None = None
 
     def begin(self, num_devices: int, per_trial: int) -> None:
         """Watches the tuner that runs in this thread, if one does and it is not watched yet.
@@ -56,9 +61,7 @@ class TunerWatch:
         ValueError
             The tuner has more workers than there can be trials on the devices.
         """
-        run: FrameType | None = sys._getframe(1)
-        while run is not None and run.f_code is not Tuner.run.__code__:
-            run = run.f_back
+        run = _run_of_tuner()
         if run is not None and run is not self._run:
             tuner = run.f_locals["self"]
             if tuner.n_workers > num_devices // per_trial:
@@ -66,7 +69,9 @@ class TunerWatch:
                     f"n_workers must be at most {num_devices // per_trial} with {num_devices} devices and {per_trial} "
                     f"per trial, but got {tuner.n_workers!r}"
                 )
-            self._run = run
+            self._run, self._folder = run, Path(tuner.tuner_path)
+            atexit.unregister(self._tell)
+            atexit.register(self._tell)
             store_safely_to_the_end(tuner)
             outlive_output(tuner)
             ctrl_c = ResentSignal(signal.SIGINT, KeyboardInterrupt)
@@ -81,6 +86,7 @@ class TunerWatch:
         if self._run is not run:
             return  # another tuner has taken over the trials
         self._run = None
+        atexit.unregister(self._tell)
         has_trials = self._has_trials()
         if has_trials:
             logger.warning(
@@ -89,8 +95,27 @@ class TunerWatch:
         if has_trials or self._is_open():
             self._stop()
 
+    def _tell(self) -> None:
+        """Tells how to go on if this process ends before the experiment has."""
+        if self._folder is not None and self._is_open():
+            logger.warning("The tuning was interrupted. %s", how_to_go_on(self._folder))
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_run": None}
+
+
+def _run_of_tuner() -> FrameType | None:
+    """The innermost call of ``Tuner.run`` in this thread."""
+    run: FrameType | None = sys._getframe(1)
+    while run is not None and run.f_code is not Tuner.run.__code__:
+        run = run.f_back
+    return run
+
+
+def running_tuner() -> Any:
+    """The tuner that runs in this thread; None if none does."""
+    run = _run_of_tuner()
+    return None if run is None else run.f_locals["self"]
 
 
 def is_running(frame: FrameType) -> bool:

@@ -23,6 +23,9 @@ def claim(
 ) -> Devices:
     """Locks the devices of a backend, unless it holds locks already.
 
+    If others hold all of them, and they are shared nevertheless, each further call tries again, without waiting and
+    without another warning.
+
     Parameters
     ----------
     devices, locks
@@ -51,8 +54,12 @@ def claim(
         return devices
     owner = f"experiment {experiment} (pid {os.getpid()})"
     keys_of = _gpu_keys(devices, installed()) if devices.are_gpus else _core_keys(devices)
+    if locks.are_missing:
+        locks.acquire(keys_of, owner, shared=bool(share_devices), patience_s=0.0)
+        return devices
     holders = locks.acquire(keys_of, owner, shared=bool(share_devices))
     if not holders or share_devices:
+        locks.are_missing = bool(holders)
         return devices
     if may_move and not devices.are_gpus:
         locks.release()
@@ -71,6 +78,7 @@ def claim(
             "its end, give each a part of the cores (with taskset, for example), or use ElasticLocalBackend(..., "
             "share_devices=True).", _who_holds(holders),
         )  # fmt: skip
+        locks.are_missing = True
         return devices
     locks.release()
     choice = "other GPUs (gpus_to_use, CUDA_VISIBLE_DEVICES)" if devices.are_gpus else "other cores"

@@ -48,6 +48,8 @@ class DeviceLocks:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._held: dict[str, FileLock] = {}
+        #: Whether a backend uses its devices although others hold all of them.
+        self.are_missing = False
 
     @property
     def holds_any(self) -> bool:
@@ -100,6 +102,7 @@ class DeviceLocks:
 
     def release(self, keys: Iterable[str] | None = None) -> None:
         """Lets others have the devices: all, or those with these keys."""
+        self.are_missing = self.are_missing and keys is not None
         for key in list(self._held) if keys is None else keys:
             lock = self._held.pop(key, None)
             if lock is not None:
@@ -125,9 +128,10 @@ class DeviceLocks:
         return holders
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_folder": self._folder, "_held": {}}
+        return {"_folder": self._folder, "_held": {}, "are_missing": False}
 
     def __setstate__(self, state: dict[str, object]) -> None:
+        DeviceLocks.__init__(self)  # also for one that an earlier version has stored
         self.__dict__.update(state)
 
 

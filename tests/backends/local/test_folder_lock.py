@@ -15,12 +15,14 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 from syne_tune.experiments import load_experiment
 from syne_tune.optimizer.baselines import RandomSearch
+from syne_tune.results_callback import StoreResultsCallback
 from syne_tune.tuner_callback import TunerCallback
 
-from syne_hypersched import ElasticLocalBackend, ElasticPythonBackend
+from syne_hypersched import ElasticLocalBackend, ElasticPythonBackend, Journal, WaitForReports
 from syne_hypersched._file_lock import FileLock
 from syne_hypersched.backends.local import _folder_lock
 from syne_hypersched.backends.local._folder_lock import FolderLock
+from syne_hypersched.experiments import LiveProgress
 from syne_hypersched.filenames import TUNER_LOCK_FILENAME
 
 SCRIPT = """
@@ -185,27 +187,83 @@ def test_a_second_tuner_under_the_name_of_one_that_runs_is_refused(tmp_path, mon
 
 
 class Meanwhile(TunerCallback):
-    """Runs another tuner of the same name, at the first report."""
+    """Runs another tuner of the same name at a moment of the first one's run."""
 
-    def __init__(self, other):
-        self.other, self.refused = other, None
+    def __init__(self, other, moment):
+        self.other, self.files = other, None
+        setattr(self, moment, self._run_other)
 
-    def on_trial_result(self, trial, status, result, decision):
-        if self.refused is None:
-            with pytest.raises(RuntimeError, match="tuner_name must be that of no experiment that still runs") as info:
+    def _run_other(self, *args, **kwargs):
+        if self.files is None:
+            self.files = self._stored()
+            with pytest.raises(RuntimeError, match="still runs"):
                 self.other.run()
-            self.refused = info.value
+            assert self._stored() == self.files
+
+    def _stored(self):
+        """The inode of each file that a tuner stores."""
+        folder = self.other.tuner_path
+        return {name: (folder / name).stat().st_ino for name in ("tuner.dill", "results.csv.zip", "journal")
+                if (folder / name).exists()}  # fmt: skip
+
+    def on_loop_start(self):
+        if self.files is not None:
+            assert _whose(self.other.tuner_path) == "first"
 
 
-def test_a_tuner_that_began_at_the_same_moment_leaves_nothing_in_the_folder_of_the_first(tmp_path, monkeypatch):
+def _whose(folder):
+    return json.loads((folder / "metadata.json").read_text())["whose"]
+
+
+class StopsTheOther(ElasticLocalBackend):
+    """Runs another tuner of the same name while it ends its own trials, when all is stored."""
+
+    meanwhile = None
+
+    def stop_all(self):
+        with self._folder_lock:
+            if self.meanwhile is not None:
+                self.meanwhile._run_other()
+            super().stop_all()
+
+
+@pytest.mark.parametrize("moment", ["on_trial_result", "on_tuning_end", "stop_all"])
+@pytest.mark.parametrize("callbacks", [None, Journal, WaitForReports, LiveProgress])
+def test_a_tuner_that_began_at_the_same_moment_leaves_nothing_in_the_folder_of_the_first(
+    tmp_path, monkeypatch, moment, callbacks
+):
+    """Nor may it replace what is there: its empty table of results, itself, a journal that would be resumed."""
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
     monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
     first, second = _tuner(tmp_path, "local"), _tuner(tmp_path, "local")
     first.metadata["whose"], second.metadata["whose"] = "first", "second"
-    first.callbacks.append(Meanwhile(second))
+    if callbacks is not None:
+        second.callbacks = [StoreResultsCallback(), callbacks()]
+    meanwhile = Meanwhile(second, moment)
+    if moment == "stop_all":
+        first.trial_backend.__class__ = StopsTheOther
+        first.trial_backend.meanwhile = meanwhile
+    else:
+        first.callbacks.append(meanwhile)
     first.run()
-    assert json.loads((first.tuner_path / "metadata.json").read_text())["whose"] == "first"
+    assert meanwhile.files is not None
+    assert _whose(first.tuner_path) == "first"
+    assert not (first.tuner_path / "journal").exists()
+    assert dill.loads((first.tuner_path / "tuner.dill").read_bytes()).metadata["whose"] == "first"
     assert set(load_experiment(first.name).results["loss"]) == {1.0}
+
+
+def test_a_journal_that_is_not_to_be_overwritten_protects_the_rest_of_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    first, second = _tuner(tmp_path, "local"), _tuner(tmp_path, "local")
+    first.callbacks, second.callbacks = [Journal()], [StoreResultsCallback(), Journal()]
+    first.run()
+    before = {path: path.stat().st_mtime_ns for path in first.tuner_path.rglob("*") if path.name != TUNER_LOCK_FILENAME}
+    with pytest.raises(ValueError, match="has a journal already"):
+        second.run()
+    after = {path: path.stat().st_mtime_ns for path in first.tuner_path.rglob("*") if path.name != TUNER_LOCK_FILENAME}
+    assert after.keys() == before.keys()
+    assert {path.name for path in after if path.is_file() and after[path] != before[path]} <= {"lock"}
 
 
 class Adds(TunerCallback):

@@ -101,6 +101,34 @@ def test_ctrl_c_ends_a_tuner_even_in_a_destructor(tmp_path, wait_for, monkeypatc
     assert backend.busy_trial_ids() == []
 
 
+INTERRUPTED_TWICE = """
+import signal, sys
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.config_space import uniform
+from syne_tune.tuner_callback import TunerCallback
+from syne_hypersched import ASHA, ElasticLocalBackend, Journal
+
+class Impatient(TunerCallback):
+    def on_trial_result(self, *args, **kwargs): signal.raise_signal(signal.SIGINT)
+    def on_tuning_end(self): signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+backend = ElasticLocalBackend("train.py", 1, device_type="cpu", grace_s=0.5, share_devices=True, preload=())
+scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9)
+callbacks = [Impatient(), Journal()]
+stop = StoppingCriterion(max_wallclock_time=600)
+Tuner(backend, scheduler, stop, 1, callbacks=callbacks, tuner_name="twice", suffix_tuner_name=False).run()
+"""
+
+
+def test_a_second_ctrl_c_before_the_trials_are_stopped_says_how_to_go_on_as_well(tmp_path, forked):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    ended = forked.run(["-c", INTERRUPTED_TWICE], cwd=tmp_path, env={**os.environ, "SYNETUNE_FOLDER": str(tmp_path)})
+    assert ended.returncode == -signal.SIGINT
+    assert "During handling of the above exception" in ended.stderr
+    assert "The tuning was interrupted. To go on with it: hypersched resume twice" in ended.stderr.splitlines()[-1]
+
+
 def test_a_full_disk_does_not_end_a_tuner_with_nothing_but_its_own_callback(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

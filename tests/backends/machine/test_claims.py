@@ -11,6 +11,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend
 from syne_hypersched.backends.machine import claims as _claims
+from syne_hypersched.backends.machine import device_locks as _device_locks
 from syne_hypersched.backends.machine.claims import claim, take_again
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import Devices, find_devices
@@ -90,6 +91,24 @@ def test_cpu_slots_are_shared_with_a_warning(caplog):
         claim_slots(devices, share_devices=False, may_move=False)
     first.release()
     second.release()
+
+
+@pytest.mark.parametrize("share_devices", [None, True])
+def test_slots_that_others_hold_are_claimed_again_without_a_word(caplog, monkeypatch, share_devices):
+    """A tuner claims them whenever it starts a trial while none runs."""
+    _, first = claim_slots(slots(1, [0]), may_move=False)
+    devices, second = claim_slots(slots(1, [0]), share_devices, may_move=False)
+    assert len(caplog.records) == (share_devices is None)
+    with monkeypatch.context() as patch:
+        patch.setattr(_device_locks.time, "sleep", lambda _: pytest.fail("the start of a trial waits"))
+        assert claim(devices, second, "mine", share_devices, True) is devices
+    assert len(caplog.records) == (share_devices is None)
+    assert not second.holds_any
+    first.release()
+    assert claim(devices, second, "mine", share_devices, True) is devices
+    assert second.holds_any
+    second.release()
+    assert not second.are_missing
 
 
 def test_cpu_slots_use_cores_that_no_other_experiment_holds(caplog, monkeypatch):

@@ -33,7 +33,7 @@ class Habits:
         self._finished: set[str] = set()
         self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
-        #: A file that was moved away just after it was written, for the first time, and names that are not doubted again.
+        #: A file that was moved away just after it was written, for the first time, and names that are settled by now.
         self._doubtful, self._settled = "", set[str]()
         #: Places of entries that were written aside and moved there since the last report, with the pattern of the
         #: old name, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.

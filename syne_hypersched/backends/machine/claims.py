@@ -12,6 +12,9 @@ from syne_hypersched.backends.machine.discovery import Devices, find_devices, in
 
 logger = logging.getLogger(__name__)
 
+#: A message names at most so many devices of one holder.
+_MOST_NAMED = 8
+
 
 def claim(
     devices: Devices,
@@ -145,6 +148,8 @@ def _who_holds(holders: Sequence[Holder]) -> str:
 
 
 def _enumerate(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMED:
+        return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED} others"
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 

@@ -78,6 +78,14 @@ def claim_slots(devices, share_devices=None, may_move=True):
     return claim(devices, locks, "mine", share_devices, may_move), locks
 
 
+def test_a_message_does_not_name_hundreds_of_slots(caplog):
+    devices, first = claim_slots(slots(100, list(range(100))), may_move=False)
+    claim_slots(devices, may_move=False)
+    first.release()
+    assert "cpu6, cpu7 and 92 others are held by experiment mine" in caplog.text
+    assert "cpu8" not in caplog.text
+
+
 def test_cpu_slots_are_shared_with_a_warning(caplog):
     devices, first = claim_slots(slots(2, [0, 1]), may_move=False)
     same, second = claim_slots(devices, may_move=False)

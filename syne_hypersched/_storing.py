@@ -160,11 +160,16 @@ class _KeepMetadata(TunerCallback):
     before it is refused. What anybody has added to the file of this tuner stays.
     """
 
+    #: The file, as it was when it was last compared. Callbacks that earlier versions stored lack it.
+    _seen: tuple[int, ...] | None = None
+
     def __init__(self, tuner: Any) -> None:
         self._tuner = tuner
-        self._path = Path(tuner.tuner_path) / ST_METADATA_FILENAME
-        self._seen: tuple[int, ...] | None = None
         self.on_loop_end()
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._tuner.tuner_path) / ST_METADATA_FILENAME  # a tuner that is loaded may have another one
 
     def on_loop_end(self) -> None:
         if self._look() != self._seen:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
+import pickle
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,7 +17,7 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import ASHA, ElasticSimulatorBackend, WaitForReports, _storing
-from syne_hypersched._storing import store_elsewhere, store_or_warn, store_table
+from syne_hypersched._storing import store_elsewhere, store_or_warn, store_safely_to_the_end, store_table
 from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
 from tests.schedulers.families import SPACE, Curves
@@ -140,3 +143,23 @@ def test_what_could_not_be_stored_at_first_is_stored_later(tmp_path, monkeypatch
     assert len(read_csv(tuner.tuner_path / "results.csv.zip")) == tuner.tuning_status.overall_metric_statistics.count
     assert Tuner.load(tuner.tuner_path).tuning_status.num_trials_started >= 6
     assert tuner.save_tuner
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_stored_tuner_keeps_the_metadata_of_the_folder_that_it_has_when_it_is_loaded(tmp_path, is_moved):
+    """Also one that a version stored whose callback knew the tuner alone."""
+    names = ("first", "second") if is_moved else ("first", "first")
+    for name in set(names):
+        (tmp_path / name).mkdir()
+    tuner = SimpleNamespace(
+        tuner_path=tmp_path / names[0], metadata={"st_tuner_creation_timestamp": 1.0}, callbacks=[], save_tuner=False
+    )
+    store_safely_to_the_end(tuner)
+    keeper = tuner.callbacks[-1]
+    loaded = pickle.loads(pickle.dumps(keeper))
+    loaded.__dict__ = {"_tuner": loaded._tuner}
+    loaded._tuner.tuner_path = tmp_path / names[1]
+    metadata = tmp_path / names[1] / "metadata.json"
+    metadata.write_text('{"st_tuner_creation_timestamp": 2.0}')
+    loaded.on_loop_end()
+    assert json.loads(metadata.read_text()) == tuner.metadata

@@ -21,6 +21,8 @@ class Habits:
 
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
+        #: Files that were moved into place, and not written to there.
+        self._moved: set[str] = set()
         #: Patterns of names (without numbers): of files that were rewritten in place; of files in generations, with
         #: the first name of each; and of files that are always moved away.
         self._rewritten: set[str] = set()
@@ -76,12 +78,13 @@ class Habits:
             is_surprise = self._kept.get(path, "written") != "written"
             self._rewritten.add(pattern)
             self._kept[path] = "written"
-        elif self._kept.get(path) != "new":
+        elif self._kept.get(path) != "new" or path in self._moved:
             other = self._taken.get(pattern) or self._earlier.get(pattern)
             is_new = pattern != path and other not in (None, path) and pattern not in self._rewritten
             self._kept[path] = "new" if is_new else "written"
             if is_new and other is not None and self._kept.get(other) == "written":
                 self._kept[other] = "new"
+        self._moved.discard(path)
         return is_surprise
 
     def finished(self, path: str) -> None:
@@ -102,6 +105,7 @@ class Habits:
         for below in {path, *tree}:
             if is_in(below, path):
                 self._kept[below] = "written" if below in linked else self._of_moved(pattern_of(below))
+                self._moved.add(below)
 
     def _of_moved(self, pattern: str) -> Kept:
         if pattern in self._rewritten or pattern in self._unsafe:
@@ -144,6 +148,7 @@ class Habits:
             if self._kept.get(path, "written") != "written":
                 self._linked.add(pattern_of(path))
         self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
+        self._moved &= self._kept.keys()
 
     def is_aside(self, path: str) -> bool:
         """Whether files of this name, or a folder that contains them, are written aside and then moved into place."""

@@ -268,7 +268,8 @@ class BestPublisher:
         has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
         store = GenerationStore(incumbent.checkpoints)
         is_done = present is not None and has_checkpoint and self._is_as_good(present, incumbent)
-        if is_done and not is_replaced(present or {}, incumbent.trial_id, store.notes().matched):
+        has_better = is_done and self.value(present or {}) != self.value(incumbent.result)
+        if has_better or (is_done and not is_replaced(present or {}, incumbent.trial_id, store.notes().matched)):
             return _Attempt.DONE
         found = find_generation(store, incumbent, is_last)
         if found is not None:

@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+from itertools import accumulate, chain, repeat, takewhile
 
 _python = ctypes.pythonapi
 _python.PyInterpreterState_Get.restype = ctypes.c_void_p
@@ -68,10 +69,11 @@ def _is_of_interpreter(address: int) -> bool:
 
 def _has_state_of_native_thread() -> bool:
     """True if there are more states than threads of Python, which have a frame each."""
-    num, state = 0, _python.PyInterpreterState_ThreadHead(_python.PyInterpreterState_Get())
-    while state:
-        num, state = num + 1, _python.PyThreadState_Next(state)
-    return num > len(sys._current_frames())
+    interpreter = _python.PyInterpreterState_Get()
+    # In one call of C code: between two steps in Python, another thread could get the interpreter and free a state.
+    head = map(_python.PyInterpreterState_ThreadHead, (interpreter,))
+    states = list(takewhile(bool, accumulate(chain(head, repeat(0)), _python.PyThreadState_Next)))
+    return len(states) > len(sys._current_frames())
 
 
 def _read(thread: str, name: str) -> str:

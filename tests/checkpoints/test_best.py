@@ -202,3 +202,14 @@ def test_a_report_without_a_level_is_not_offered_and_is_replaced(trials):
     del score.result["epoch"]
     trials.publisher.offer(trials.folder, score)
     assert trials.best() == (1, 1, "1 at 1", "exact")
+
+
+def test_a_worse_report_does_not_replace_one_whose_generation_lacked_files(trials):
+    """It may be published again after a resume, or be offered, before the better one is."""
+    trials.match(3, 1, 0.5, trials.take(3, 1))
+    trials.match(3, 2, 0.4, trials.take(3, 2))
+    trials.publish(3, 2, 0.4)
+    assert trials.best() == (3, 2, "3 at 2", "exact")
+    trials.match(3, 2, 0.4, trials.take(3, 2))
+    trials.publish(3, 1, 0.5)
+    assert trials.best() == (3, 2, "3 at 2", "exact")

@@ -50,6 +50,17 @@ def test_what_has_a_second_name_when_it_is_moved_into_place_may_be_written_to_un
     assert habits.of(tree("step-1/model", "step-1/state")) == {"step-1/model": "written", "step-1/state": "new"}
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_written_to_after_it_was_moved_into_place_may_be_written_to_again(again):
+    """Also if no generation was taken in between: the script moves a folder, and then changes a file in it."""
+    habits = Habits()
+    habits.moved("step", tree("step/model", "step/state"))
+    if again:
+        habits.moved_away("step", is_aside=False)
+    habits.written("step/state", {})
+    assert habits.of(tree("step/model", "step/state")) == {"step/model": "new", "step/state": "written"}
+
+
 def test_files_in_a_folder_that_will_be_moved_will_be_moved_with_it():
     habits = Habits()
     habits.moved_away("step-1.tmp")

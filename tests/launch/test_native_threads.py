@@ -95,3 +95,21 @@ assert calls == {expected}, calls
 os._exit(0)
 """
     )
+
+
+def test_threads_that_end_while_they_are_counted_do_no_harm():
+    run(
+        """
+def start_many():
+    free, thread = ctypes.CDLL(None), ctypes.c_ulong()
+    while True:
+        free.pthread_create(ctypes.byref(thread), None, functions[0], None)
+        free.pthread_join(thread, None)
+for _ in range(6):
+    threading.Thread(target=start_many, daemon=True).start()
+sys.setswitchinterval(1e-6)
+for _ in range(50_000):
+    _native_threads._has_state_of_native_thread()
+os._exit(0)
+"""
+    )

@@ -115,6 +115,11 @@ def store_safely_to_the_end(tuner: Any) -> None:
     store_safely(tuner)
     if not is_safe and not any(isinstance(callback, _StoreAtEnd) for callback in tuner.callbacks):
         tuner.callbacks = [*tuner.callbacks, _StoreAtEnd(tuner)]
+    guard_metadata(tuner)
+
+
+def guard_metadata(tuner: Any) -> None:
+    """Keeps the metadata of a running tuner; see :func:`store_safely_to_the_end`."""
     if not any(isinstance(callback, _KeepMetadata) for callback in tuner.callbacks):
         tuner.callbacks = [*tuner.callbacks, _KeepMetadata(tuner)]
 

@@ -21,7 +21,7 @@ SERVER_LOG_FILENAME = "preloading.log"
 """Output of the server that forks the trials."""
 
 TUNER_LOCK_FILENAME = "tuner.lock"
-"""The file that a backend on this machine locks while its tuner runs."""
+"""The file that a backend locks while its tuner runs."""
 
 FIGURE_FILENAME = "run.png"
 """Picture of the run, which the report draws."""

@@ -24,7 +24,6 @@ from syne_hypersched.backends.local._command import ScriptArguments, can_be_fork
 from syne_hypersched.backends.local._elastic_contract import ElasticContract
 from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet import Fleet
-from syne_hypersched.backends.local._folder_lock import FolderLock
 from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._machine import OnThisMachine
 from syne_hypersched.backends.local._old_logs import OldLogs
@@ -43,6 +42,7 @@ from syne_hypersched.backends.machine.environment import rank_environments, serv
 from syne_hypersched.backends.machine.gpu_health import gpu_memory
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.backends.shared.folder_lock import FolderLock
 from syne_hypersched.backends.shared.interruption import ResumeHint, telling_how_to_go_on
 from syne_hypersched.backends.shared.shares import gpus_of
 from syne_hypersched.checkpoints.room import UNWRITABLE

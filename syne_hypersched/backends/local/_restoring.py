@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, cast
 from syne_hypersched._moments import Stopwatch
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._fleet import Fleet
-from syne_hypersched.backends.local._folder_lock import FolderLock
 from syne_hypersched.backends.local._restore import RestoredTrial
 from syne_hypersched.backends.shared.elastic import ElasticTrial, WishTaker
 from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.backends.shared.folder_lock import FolderLock
 from syne_hypersched.backends.shared.pool_changes import JOIN
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import atexit
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from syne_tune import Tuner
-
 from syne_hypersched._lasting_output import outlive_output
 from syne_hypersched._resent_signals import ResentSignal
 from syne_hypersched._storing import store_safely_to_the_end
 from syne_hypersched.backends.shared.interruption import how_to_go_on
+from syne_hypersched.backends.shared.tuner_run import run_of_tuner
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class TunerWatch:
         ValueError
             The tuner has more workers than there can be trials on the devices.
         """
-        run = _run_of_tuner()
+        run = run_of_tuner()
         if run is not None and run is not self._run:
             tuner = run.f_locals["self"]
             if tuner.n_workers > num_devices // per_trial:
@@ -102,20 +100,6 @@ class TunerWatch:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_run": None}
-
-
-def _run_of_tuner() -> FrameType | None:
-    """The innermost call of ``Tuner.run`` in this thread."""
-    run: FrameType | None = sys._getframe(1)
-    while run is not None and run.f_code is not Tuner.run.__code__:
-        run = run.f_back
-    return run
-
-
-def running_tuner() -> Any:
-    """The tuner that runs in this thread; None if none does."""
-    run = _run_of_tuner()
-    return None if run is None else run.f_locals["self"]
 
 
 def is_running(frame: FrameType) -> bool:

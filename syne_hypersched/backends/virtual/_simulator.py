@@ -15,10 +15,13 @@ from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
 from syne_hypersched._first_use import check_is_of
+from syne_hypersched._storing import guard_metadata
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.backends.shared.folder_lock import FolderLock
 from syne_hypersched.backends.shared.interruption import telling_how_to_go_on
+from syne_hypersched.backends.shared.tuner_run import running_tuner
 from syne_hypersched.backends.virtual._blackbox import make_virtual_fleet
 from syne_hypersched.backends.virtual._costs import NO_COST, Failures, LaunchCost
 from syne_hypersched.backends.virtual._fleet import VirtualFleet
@@ -102,6 +105,8 @@ class ElasticSimulatorBackend(SimulatorBackend):
         An argument is of the wrong type or out of range; the message names it.
     """
 
+    _experiment_path: Path
+
     def __init__(
         self,
         blackbox: Any,
@@ -139,6 +144,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_keeper.time)
         self._fleet.record = self._events.write
         self._sleep_watch = SleepWatch()
+        self._folder_lock = FolderLock(is_own_free=True)
 
     @property
     def time_s(self) -> float:
@@ -150,9 +156,22 @@ class ElasticSimulatorBackend(SimulatorBackend):
 
         Used by :class:`syne_hypersched.Deadline`.
         """
+        self.hold_folder()
         self._fleet.set_deadline(seconds_left, drain_s)
         if self.situation.takes_plan:
             self._events.write("deadline", deadline_s=self.situation.deadline_s)
+
+    def hold_folder(self) -> None:
+        """Reserves the experiment's folder for this tuner before anything is written; a callback calls it.
+
+        Without such a callback, this happens before the first trial.
+
+        Raises
+        ------
+        RuntimeError
+            A tuner of another process uses the folder.
+        """
+        self._folder_lock.acquire(self._experiment_path)
 
     # What the tuner calls.
 
@@ -163,7 +182,12 @@ class ElasticSimulatorBackend(SimulatorBackend):
         ------
         ValueError
             More trials are started than devices allow.
+        RuntimeError
+            A tuner of another process uses the experiment's folder.
         """
+        self.hold_folder()
+        if not self.trial_ids and (tuner := running_tuner()) is not None:
+            guard_metadata(tuner)
         trial_id = self.new_trial_id()
         self._fleet.start(trial_id, config, self.num_devices_per_trial, "start", checkpoint_trial_id)
         self.trial_ids.append(trial_id)
@@ -222,7 +246,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
 
     def stop_all(self) -> None:
         """Drains all trials; the time goes on until all devices are free."""
-        with telling_how_to_go_on(self._experiment_path, can_resume=False):
+        with self._folder_lock, telling_how_to_go_on(self._experiment_path, can_resume=False):
             self._fleet.stop_all()
             for trial in self._trial_dict.values():
                 if trial.status == Status.in_progress:
@@ -251,6 +275,8 @@ class ElasticSimulatorBackend(SimulatorBackend):
         """Called by the tuner: where the experiment's results are."""
         super().set_path(results_root=results_root, tuner_name=tuner_name)
         path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        if tuner_name is not None and hasattr(self, "_folder_lock"):
+            self._folder_lock.check(Path(path))
         check_is_of(path, getattr(self, "_experiment_path", None), len(self.trial_ids))
         self._experiment_path = path
         if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well

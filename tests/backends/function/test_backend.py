@@ -256,18 +256,6 @@ def test_a_changed_function_in_the_folder_of_an_old_experiment_is_refused(tmp_pa
     assert (tmp_path / "run" / "tune_function" / "tune_function.dill").read_bytes() == stored
 
 
-def test_a_function_is_not_called_changed_because_another_version_of_python_has_compiled_it(tmp_path, wait_for):
-    backend = make_backend(constant, {"x": 1.0})
-    backend.set_path(str(tmp_path / "run"))
-    run_trial(backend, {"x": 1.0}, wait_for)
-    record = tmp_path / "run" / "tune_function" / "tune_function.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "python": "3.9"}))
-    again = make_backend(constant, {"x": 1.0})
-    again.set_path(str(tmp_path / "run"))
-    with pytest.raises(ValueError, match=r"Python must be of the version 3\.9, with which the experiment in"):
-        again.start_trial({"x": 1.0})
-
-
 def test_a_function_that_was_replaced_in_its_folder_is_not_called(tmp_path, wait_for, caplog):
     backend = make_backend(constant, {"x": 1.0})
     backend.set_path(str(tmp_path / "run"))

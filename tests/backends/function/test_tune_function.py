@@ -3,12 +3,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
 import os
 import sys
 
 import dill
 import pytest
 
+from syne_hypersched import ElasticPythonBackend
 from syne_hypersched.backends.function._entry_point import load_function
 from syne_hypersched.backends.function._tune_function import serialise
 
@@ -156,3 +158,18 @@ class Model:
 def test_other_callables_are_refused_with_advice(value):
     with pytest.raises(TypeError, match=r"made by def or lambda, but got .*; write a function that calls it"):
         serialise(value, ["x"])
+
+
+def test_a_function_is_not_called_changed_because_another_version_of_python_has_compiled_it(tmp_path):
+    def train(x):
+        pass
+
+    def backend():
+        return ElasticPythonBackend(train, {"x": 1.0}, 1, device_type="cpu")
+
+    backend()._store(tmp_path)
+    backend()._store(tmp_path)
+    record = tmp_path / "tune_function.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "python": "3.9"}))
+    with pytest.raises(ValueError, match=r"Python must be of the version 3\.9, with which the experiment in"):
+        backend()._store(tmp_path)

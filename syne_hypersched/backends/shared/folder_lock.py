@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syne_hypersched._file_lock import FileLock
 from syne_hypersched._storing import keep_metadata, store_nothing
-from syne_hypersched.backends.local._tuner_watch import running_tuner
+from syne_hypersched.backends.shared.tuner_run import running_tuner
 from syne_hypersched.filenames import TUNER_LOCK_FILENAME
 
 logger = logging.getLogger(__name__)
@@ -37,9 +37,16 @@ class FolderLock:
         lock.acquire(folder)
         with lock:
             ...  # the trials are ended
+
+    Parameters
+    ----------
+    is_own_free
+        Whether a tuner of this process does not hold the folder against another one. A simulation, which leaves no
+        process behind, may have been interrupted in a notebook before its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_own_free: bool = False) -> None:
+        self._is_own_free = is_own_free
         self._lock: FileLock | None = None
         self._folder: Path | None = None
         self._depth = 0
@@ -55,7 +62,7 @@ class FolderLock:
         if not self._holds(folder):
             self.release()
             try:
-                self._lock = _locked(folder, for_itself=True)
+                self._lock = _locked(folder, for_itself=True, is_own_free=self._is_own_free)
             except RuntimeError:
                 tuner = running_tuner()
                 if tuner is not None:
@@ -72,7 +79,7 @@ class FolderLock:
             One does.
         """
         if not self._holds(folder) and (folder / TUNER_LOCK_FILENAME).is_file():
-            lock = _locked(folder, for_itself=False)
+            lock = _locked(folder, for_itself=False, is_own_free=self._is_own_free)
             if lock is not None:
                 lock.close()
 
@@ -103,13 +110,14 @@ class FolderLock:
             self.release()
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_lock": None, "_folder": None, "_depth": 0}
+        return {"_lock": None, "_folder": None, "_depth": 0, "_is_own_free": self._is_own_free}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        FolderLock.__init__(self)  # also of a backend that an earlier version has stored
+        # An earlier version may have stored it.
+        FolderLock.__init__(self, bool(state.get("_is_own_free")))
 
 
-def _locked(folder: Path, for_itself: bool) -> FileLock | None:
+def _locked(folder: Path, for_itself: bool, is_own_free: bool) -> FileLock | None:
     """The lock of a folder, of this process alone or to look whether it is free; None: it cannot be locked."""
     lock = None
     try:
@@ -119,6 +127,9 @@ def _locked(folder: Path, for_itself: bool) -> FileLock | None:
         began_s = time.monotonic()
         while not lock.acquire(shared=not for_itself):
             holder = lock.read().strip() or "its tuner has just been started"
+            if is_own_free and holder == _this_process():
+                lock.close()
+                return None
             if time.monotonic() - began_s >= (_OWN_PATIENCE_S if holder == _this_process() else _PATIENCE_S):
                 holder += ", which is this one" if holder == _this_process() else ""
                 lock.close()

@@ -18,12 +18,21 @@ from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.results_callback import StoreResultsCallback
 from syne_tune.tuner_callback import TunerCallback
 
-from syne_hypersched import ElasticLocalBackend, ElasticPythonBackend, Journal, WaitForReports
+from syne_hypersched import (
+    ASHA,
+    ElasticLocalBackend,
+    ElasticPythonBackend,
+    ElasticSimulatorBackend,
+    Journal,
+    WaitForReports,
+)  # fmt: skip
 from syne_hypersched._file_lock import FileLock
-from syne_hypersched.backends.local import _folder_lock
-from syne_hypersched.backends.local._folder_lock import FolderLock
+from syne_hypersched.backends.shared import folder_lock as _folder_lock
+from syne_hypersched.backends.shared.folder_lock import FolderLock
 from syne_hypersched.experiments import LiveProgress
 from syne_hypersched.filenames import TUNER_LOCK_FILENAME
+from tests.schedulers.families import SPACE as SIMULATED_SPACE
+from tests.schedulers.families import Curves
 
 SCRIPT = """
 from tests.reporter import Reporter
@@ -34,7 +43,7 @@ SPACE = {"x": uniform(0, 1)}
 HOLD = """
 import sys, time
 from pathlib import Path
-from syne_hypersched.backends.local._folder_lock import FolderLock
+from syne_hypersched.backends.shared.folder_lock import FolderLock
 lock = FolderLock()
 lock.acquire(Path(sys.argv[1]))
 print("held", flush=True)
@@ -83,7 +92,7 @@ def test_looking_does_not_lock(tmp_path):
     looking, other = FolderLock(), FolderLock()
     looking.check(tmp_path)
     other.acquire(tmp_path)
-    assert other.__getstate__() == {"_lock": None, "_folder": None, "_depth": 0}
+    assert other.__getstate__() == {"_lock": None, "_folder": None, "_depth": 0, "_is_own_free": False}
     other.release()
 
 
@@ -264,6 +273,57 @@ def test_a_journal_that_is_not_to_be_overwritten_protects_the_rest_of_its_folder
     after = {path: path.stat().st_mtime_ns for path in first.tuner_path.rglob("*") if path.name != TUNER_LOCK_FILENAME}
     assert after.keys() == before.keys()
     assert {path.name for path in after if path.is_file() and after[path] != before[path]} <= {"lock"}
+
+
+def _simulated():
+    scheduler = ASHA(SIMULATED_SPACE, "loss", "epoch", max_t=9, random_seed=0)
+    backend = ElasticSimulatorBackend(Curves(), Curves.elapsed_time_attr, num_devices=2)
+    return Tuner(
+        backend, scheduler, StoppingCriterion(max_num_trials_started=3), n_workers=2, sleep_time=0,
+        tuner_name="simulated", suffix_tuner_name=False,
+    )  # fmt: skip
+
+
+def test_a_simulation_under_the_name_of_a_tuner_that_runs_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    late = _simulated()
+    late.metadata["whose"] = "second"
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "simulated")], stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout.readline() == b"held\n"
+        for refused in (late.run, _simulated, lambda: late.trial_backend.set_deadline(600.0, 10.0)):
+            with pytest.raises(RuntimeError, match=f"still runs, but the one in .*process {process.pid} on"):
+                refused()
+        assert not {path.name for path in late.tuner_path.iterdir()} - {TUNER_LOCK_FILENAME, "metadata.json"}
+        process.kill()
+    first = _simulated()
+    first.metadata["whose"] = "first"
+    first.callbacks.append(Overwrites())
+    first.run()
+    assert _whose(first.tuner_path) == "first"
+    assert (first.tuner_path / TUNER_LOCK_FILENAME).read_text().startswith(f"process {os.getpid()} ")
+
+
+class Overwrites(TunerCallback):
+    """Does what Syne Tune's tuner does before it is refused."""
+
+    def on_tuning_start(self, tuner):
+        self.path = tuner.tuner_path / "metadata.json"
+
+    def on_trial_result(self, trial, status, result, decision):
+        self.path.write_text(json.dumps({"whose": "second"}))
+
+
+def test_a_simulation_that_was_left_in_this_process_holds_no_name(tmp_path, monkeypatch):
+    """As in a notebook that keeps the tuner, if a callback has raised an exception at its end."""
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    left = _simulated()
+    left.trial_backend.hold_folder()
+    again = _simulated()
+    again.run()
+    assert again.tuning_status.num_trials_started >= 3
+    assert left.trial_backend._folder_lock.is_held
+    assert not dill.loads(dill.dumps(left.trial_backend))._folder_lock.is_held
 
 
 class Adds(TunerCallback):

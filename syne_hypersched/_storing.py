@@ -174,7 +174,7 @@ class _KeepMetadata(TunerCallback):
 
     @property
     def _path(self) -> Path:
-        return Path(self._tuner.tuner_path) / ST_METADATA_FILENAME  # a tuner that is loaded may have another one
+        return Path(self._tuner.tuner_path, ST_METADATA_FILENAME)  # a tuner that is loaded may have another one
 
     def on_loop_end(self) -> None:
         if self._look() != self._seen:

@@ -169,8 +169,8 @@ class _KeepMetadata(TunerCallback):
 
     @property
     def _path(self) -> Path:
-        folder: Path = Path(self._tuner.tuner_path)  # a tuner that is loaded may have another one
-        return folder / ST_METADATA_FILENAME
+        path: Path = Path(self._tuner.tuner_path) / ST_METADATA_FILENAME  # loaded tuners may have another folder
+        return path
 
     def on_loop_end(self) -> None:
         if self._look() != self._seen:

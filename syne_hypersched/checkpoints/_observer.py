@@ -371,8 +371,8 @@ class Observer:
     def _leave(self, path: str, after: int) -> Move:
         """Handles a finished file or folder that is moved away."""
 
-        def is_below(other: str) -> bool:
-            return is_in(other, path)
+        def is_below(other: str, below: str = f"{path}/") -> bool:
+            return other == path or other.startswith(below)  # as is_in, but for thousands of files
 
         is_aside, was_there = any(map(is_below, (*self._finished, *self._begun))), any(map(is_below, self._at_start))
         # An entry that was made and moved between two looks is known only by its name.

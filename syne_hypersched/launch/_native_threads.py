@@ -51,7 +51,10 @@ def _has_busy_thread() -> bool:
     """
     of_python = {thread.native_id for thread in threading.enumerate()}
     name, has_state = _read(str(threading.get_native_id()), "comm"), _has_state_of_native_thread()
-    for thread in _list(_THREADS):
+    threads: list[str] = []
+    with contextlib.suppress(OSError):  # a system without /proc
+        threads = _list(_THREADS)
+    for thread in threads:
         if int(thread) not in of_python:
             # The system call that it waits in, with its arguments, or "running"; nothing if the kernel does not tell.
             call = _read(thread, "syscall").split()

@@ -113,3 +113,14 @@ for _ in range(50_000):
 os._exit(0)
 """
     )
+
+
+def test_without_proc_nothing_is_waited_for():
+    run(
+        """
+c.PyThreadState_New(c.PyInterpreterState_Get())
+_native_threads._THREADS = "/proc/self/no-task"
+let_native_threads_finish(1e9)
+os._exit(0)
+"""
+    )

@@ -10,6 +10,7 @@ from syne_hypersched._moments import Stopwatch
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._restore import RestoredTrial
+from syne_hypersched.backends.local._tuner_watch import TunerWatch
 from syne_hypersched.backends.shared.elastic import ElasticTrial, WishTaker
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.folder_lock import FolderLock
@@ -32,6 +33,7 @@ class RestorableBackend:
 
         _experiment_path: Path
         _folder_lock: FolderLock
+        _tuner_watch: TunerWatch
 
         def trial_path(self, trial_id: int) -> Path: ...
 
@@ -48,6 +50,7 @@ class RestorableBackend:
             Another tuner uses the folder.
         """
         self._folder_lock.acquire(self._experiment_path)
+        self._tuner_watch.hold(self._folder_lock.release)
 
     def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
         """Goes on with the trials of a backend whose tuner has died, after none of its processes is left.

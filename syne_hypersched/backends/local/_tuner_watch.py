@@ -41,12 +41,35 @@ class TunerWatch:
         Whether the experiment is not ended yet, although no trial runs.
     """
 
+    #: The run that waits for its first trial. Objects that earlier versions stored lack it.
+    _holder: FrameType | None = None
+
     def __init__(self, stop: Callable[[], None], has_trials: Callable[[], bool], is_open: Callable[[], bool]) -> None:
         self._stop = stop
         self._has_trials = has_trials
         self._is_open = is_open
         self._run: FrameType | None = None
         self._folder: Path | None = None
+
+    def hold(self, release: Callable[[], None]) -> None:
+        """Calls ``release`` in a thread if the tuner that runs in this thread ends without a trial.
+
+        If the start of a callback raises, and then the end of one, too, Syne Tune does not get to stop the trials.
+        """
+        run = _run_of_tuner()
+        if run is not None and run not in (self._run, self._holder):
+            self._holder = run
+            name = "syne-hypersched-hold"
+            threading.Thread(target=self._watch_start, args=(run, release), name=name, daemon=True).start()
+
+    def _watch_start(self, run: FrameType, release: Callable[[], None]) -> None:
+        ended = threading.Event()  # never set: it lets this thread sleep
+        while self._run is not run and is_running(run):
+            ended.wait(PERIOD_S)
+        if self._holder is run:
+            self._holder = None
+            if self._run is None:
+                release()
 
     def begin(self, num_devices: int, per_trial: int) -> None:
         """Watches the tuner that runs in this thread, if one does and it is not watched yet.
@@ -99,7 +122,7 @@ class TunerWatch:
             logger.warning("The tuning was interrupted. %s", how_to_go_on(self._folder))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_run": None}
+        return {**self.__dict__, "_run": None, "_holder": None}
 
 
 def is_running(frame: FrameType) -> bool:

@@ -15,7 +15,7 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 from syne_tune.tuner_callback import TunerCallback
 
-from syne_hypersched import ASHA, ElasticLocalBackend, _storing
+from syne_hypersched import ASHA, ElasticLocalBackend, Journal, WaitForReports, _storing
 from syne_hypersched._tables import read_csv
 from syne_hypersched.backends.local import _tuner_watch
 from syne_hypersched.backends.local._tuner_watch import TunerWatch, is_running
@@ -84,6 +84,29 @@ class Interrupts(TunerCallback):
                 signal.raise_signal(signal.SIGINT)
 
         Dying()
+
+
+class CannotStart(TunerCallback):
+    """Has nothing to end, since its start has failed: as a logger without its server."""
+
+    def on_tuning_start(self, tuner):
+        raise ConnectionError("no server")
+
+    def on_tuning_end(self):
+        raise ConnectionError("no server")
+
+
+@pytest.mark.parametrize("keeper", [WaitForReports, Journal])
+def test_a_tuner_whose_callback_cannot_start_leaves_its_name_to_the_next_one(tmp_path, wait_for, monkeypatch, keeper):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    monkeypatch.setattr(_tuner_watch, "PERIOD_S", 0.02)
+    (tmp_path / "train.py").write_text("")
+    backend = ElasticLocalBackend(tmp_path / "train.py", 1, device_type="cpu", preload=())
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9)
+    stop = StoppingCriterion(max_num_trials_finished=1)
+    with pytest.raises(ConnectionError, match="no server"):
+        Tuner(backend, scheduler, stop, n_workers=1, callbacks=[keeper(), CannotStart()]).run()
+    wait_for(lambda: not backend._folder_lock.is_held)
 
 
 def test_ctrl_c_ends_a_tuner_even_in_a_destructor(tmp_path, wait_for, monkeypatch):

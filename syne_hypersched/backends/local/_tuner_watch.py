@@ -56,7 +56,7 @@ class TunerWatch:
 
         If the start of a callback raises, and then the end of one, too, Syne Tune does not get to stop the trials.
         """
-        run = _run_of_tuner()
+        run = run_of_tuner()
         if run is not None and run not in (self._run, self._holder):
             self._holder = run
             name = "syne-hypersched-hold"

@@ -27,15 +27,14 @@ class Habits:
         #: the first name of each; and of files that are always moved away.
         self._rewritten: set[str] = set()
         self._taken: dict[str, str] = {}
-        #: Patterns of names of which a file had a hard link in a generation; and of which a file was written in place
-        #: in an earlier launch.
+        #: Patterns of names of which a file had a hard link in a generation; and of which such a file was written to.
         self._linked: set[str] = set()
         self._unsafe: set[str] = set()
         #: Finished files; and those finished before the last report, as the first name of each pattern.
         self._finished: set[str] = set()
         self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
-        #: A file that was moved away just after it was written, for the first time, and names that are settled by now.
+        #: A file that was moved away just after it was written, for the first time; and names that were moved away.
         self._doubtful, self._settled = "", set[str]()
         #: Places of entries that were written aside and moved there since the last report, with the pattern of the
         #: old name, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.
@@ -45,7 +44,6 @@ class Habits:
     def know(self, kept: dict[str, Kept]) -> None:
         """Adds knowledge about files that already exist."""
         self._kept.update(kept)
-        self._unsafe |= {pattern_of(path) for path, how in kept.items() if how == "written"}
         self._linked |= {pattern_of(path) for path, how in kept.items() if how == "moved"}
 
     def of(self, tree: Tree) -> dict[str, Kept]:
@@ -76,6 +74,8 @@ class Habits:
         if path in taken or path in self._finished:
             self._finished.discard(path)
             is_surprise = self._kept.get(path, "written") != "written"
+            if is_surprise:
+                self._unsafe.add(pattern)
             self._rewritten.add(pattern)
             self._kept[path] = "written"
         elif self._kept.get(path) != "new" or path in self._moved:
@@ -108,7 +108,7 @@ class Habits:
                 self._moved.add(below)
 
     def _of_moved(self, pattern: str) -> Kept:
-        if pattern in self._rewritten or pattern in self._unsafe:
+        if pattern in self._unsafe:
             return "written"
         return "moved" if pattern in self._linked else "new"
 

@@ -36,12 +36,12 @@ def test_what_was_moved_into_place_may_be_written_to_as_long_as_its_script_may_l
     assert habits.of(tree("m.zip")) == {"m.zip": "written"}
 
 
-@pytest.mark.parametrize("how", ["moved", "written"])
-def test_a_launch_knows_from_the_one_before_whether_what_is_moved_into_place_is_written_to(how):
+@pytest.mark.parametrize(("before", "expected"), [("moved", "moved"), ("new", "new"), ("written", "new")])
+def test_a_launch_knows_from_the_one_before_that_what_is_moved_into_place_is_not_written_to(before, expected):
     habits = Habits()
-    habits.know({"model": how})
+    habits.know({"model": before})
     habits.moved("model", tree("model"))
-    assert habits.of(tree("model")) == {"model": how}
+    assert habits.of(tree("model")) == {"model": expected}
 
 
 def test_what_has_a_second_name_when_it_is_moved_into_place_may_be_written_to_under_that():

@@ -6,6 +6,7 @@ import atexit
 import logging
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -91,8 +92,7 @@ class TunerWatch:
                     f"per trial, but got {tuner.n_workers!r}"
                 )
             self._run, self._folder = run, Path(tuner.tuner_path)
-            atexit.unregister(self._tell)
-            atexit.register(self._tell)
+            _begun.add(self)
             store_safely_to_the_end(tuner)
             outlive_output(tuner)
             ctrl_c = ResentSignal(signal.SIGINT, KeyboardInterrupt)
@@ -106,8 +106,7 @@ class TunerWatch:
         ctrl_c.end()
         if self._run is not run:
             return  # another tuner has taken over the trials
-        self._run = None
-        atexit.unregister(self._tell)
+        self._run = self._folder = None
         has_trials = self._has_trials()
         if has_trials:
             logger.warning(
@@ -116,13 +115,24 @@ class TunerWatch:
         if has_trials or self._is_open():
             self._stop()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Tells how to go on if this process ends before the experiment has."""
-        if self._folder is not None and self._is_open():
-            logger.warning("The tuning was interrupted. %s", how_to_go_on(self._folder))
+        folder = self._folder
+        if folder is not None and self._is_open():
+            logger.warning("The tuning was interrupted. %s", how_to_go_on(folder))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_run": None, "_holder": None}
+
+
+#: All that have watched a tuner. A thread must not remove an exit function, since the main thread may be calling it.
+_begun: weakref.WeakSet[TunerWatch] = weakref.WeakSet()
+
+
+@atexit.register
+def _tell() -> None:
+    for watch in list(_begun):
+        watch.tell()
 
 
 def is_running(frame: FrameType) -> bool:

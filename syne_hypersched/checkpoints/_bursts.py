@@ -122,10 +122,10 @@ class Bursts:
 
     @property
     def layout(self) -> list[str]:
-        """What a checkpoint consists of (``_layouts.py``); empty if that is not certain."""
-        if self._cycle or self._turns.are_taken:
-            return []
-        return layout_of(self._paths, self._before) if self._before and self.is_certain else self._layout
+        """What a checkpoint consists of (``_layouts.py``); empty if that is not certain, or does not show its end."""
+        layout = layout_of(self._paths, self._before) if self._before and self.is_certain else self._layout
+        has_no_end = self._cycle or self._turns.are_taken or (len(layout) == 1 and self._reopened)
+        return [] if has_no_end else layout
 
     @property
     def is_first(self) -> bool:

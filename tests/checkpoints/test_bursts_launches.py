@@ -36,6 +36,22 @@ def test_what_a_checkpoint_consists_of_is_handed_on_only_if_it_is_certain():
     assert in_turn.layout == []
 
 
+@pytest.mark.parametrize("others", [(), ("state",)])
+def test_one_file_that_is_always_written_twice_does_not_show_its_end(others):
+    """The next launch must wait for a report or a pause after its first save. LightGBM writes its model in this way."""
+    bursts = Bursts()
+    for _ in range(3):
+        add(bursts, "model", "model", *others, "|")
+    assert bursts.layout == (["model", "state"] if others else [])
+    later = Bursts(bursts.layout)
+    add(later, "model")
+    assert not later.is_complete
+    add(later, "model", *others)
+    assert later.is_complete == bool(others)
+    add(later, "|", "model", "model", *others)
+    assert later.is_complete
+
+
 def test_a_thread_that_saves_a_new_file_for_each_epoch_does_not_save_two_at_a_time():
     """It finishes them now before and now after the report."""
     bursts = Bursts()

@@ -28,7 +28,7 @@ from copy import deepcopy
 
 from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._folders import NumberedFolders
-from syne_hypersched.checkpoints._layouts import layout_of
+from syne_hypersched.checkpoints._layouts import layout_of, marked, unmarked
 from syne_hypersched.checkpoints._lifetimes import Lifetimes
 from syne_hypersched.checkpoints._numbers import (
     are_same,
@@ -61,6 +61,7 @@ class Bursts:
     """
 
     def __init__(self, layout: Sequence[str] = (), present: Iterable[str] = ()) -> None:
+        layout, reopened = unmarked(layout)
         #: Paths of the present checkpoint, in the order in which they were finished.
         self._paths = PathList()
         #: Names of the previous checkpoint, and how often each occurs; None: there was none.
@@ -95,7 +96,7 @@ class Bursts:
         #: Whether the name that began the present checkpoint may be another part of the previous one.
         self._is_guess = False
         #: Names of files that were closed twice during one save; whether a pause or a removal followed the last file.
-        self._reopened, self._has_rested = set[str](), False
+        self._reopened, self._has_rested = reopened, False
         #: Whether the last report came in the middle of a checkpoint, so that its other parts were written later.
         self._singles, self._is_continued = Singles(), False
 
@@ -122,10 +123,9 @@ class Bursts:
 
     @property
     def layout(self) -> list[str]:
-        """What a checkpoint consists of (``_layouts.py``); empty if that is not certain, or does not show its end."""
+        """What a checkpoint consists of (``_layouts.py``); empty if that is not certain."""
         layout = layout_of(self._paths, self._before) if self._before and self.is_certain else self._layout
-        has_no_end = self._cycle or self._turns.are_taken or (len(layout) == 1 and self._reopened)
-        return [] if has_no_end else layout
+        return [] if self._cycle or self._turns.are_taken else marked(layout, self._reopened)
 
     @property
     def is_first(self) -> bool:

@@ -3,6 +3,9 @@
 A launch that does not know the layout must wait for a report or a pause before its first checkpoint is known to be
 complete. If a thread saves while the script reports, that takes longer. With another number of processes the files may
 differ, since a name may contain the number of a process.
+
+Some files are closed several times during one save, for example because a library adds to them. They are marked in the
+layout, because the checkpoint may not be complete when such a file is closed for the first time.
 """
 
 from __future__ import annotations
@@ -11,6 +14,20 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from syne_hypersched.checkpoints._numbers import has_digits, pattern_of
+
+#: Behind a name of a file that is closed several times during one save. No name of a file contains this character.
+_REOPENED = "\0"
+
+
+def marked(layout: Sequence[str], reopened: Collection[str]) -> list[str]:
+    """A layout in which some names (without numbers) are marked: those of files that are closed several times."""
+    return [f"{name}{_REOPENED}" if pattern_of(name) in reopened else name for name in layout]
+
+
+def unmarked(layout: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The names of a layout without marks, and the marked ones without numbers; see :func:`marked`."""
+    reopened = {pattern_of(name.rstrip(_REOPENED)) for name in layout if name.endswith(_REOPENED)}
+    return [name.rstrip(_REOPENED) for name in layout], reopened
 
 
 def layout_of(paths: Sequence[str], before: Collection[str]) -> list[str]:

@@ -36,20 +36,24 @@ def test_what_a_checkpoint_consists_of_is_handed_on_only_if_it_is_certain():
     assert in_turn.layout == []
 
 
-@pytest.mark.parametrize("others", [(), ("state",)])
-def test_one_file_that_is_always_written_twice_does_not_show_its_end(others):
-    """The next launch must wait for a report or a pause after its first save. LightGBM writes its model in this way."""
+@pytest.mark.parametrize(
+    "save", [("model", "model"), ("model", "model", "state"), ("state", "model-{}", "model-{}")], ids=" ".join
+)
+def test_a_file_that_is_always_written_twice_does_not_show_the_end_of_the_first_save_of_the_next_launch(save):
+    """The next launch must wait for a report or a pause. LightGBM writes its model in this way."""
     bursts = Bursts()
-    for _ in range(3):
-        add(bursts, "model", "model", *others, "|")
-    assert bursts.layout == (["model", "state"] if others else [])
+    for epoch in (1, 2, 3):
+        add(bursts, *(path.format(epoch) for path in save), "|")
     later = Bursts(bursts.layout)
-    add(later, "model")
-    assert not later.is_complete
-    add(later, "model", *others)
-    assert later.is_complete == bool(others)
-    add(later, "|", "model", "model", *others)
-    assert later.is_complete
+    for epoch in (4, 5):
+        seen = []
+        for path in save:
+            later.add(path.format(epoch))
+            seen.append(later.is_complete and not later.may_go_on)
+        assert seen == [*[False] * (len(save) - 1), save[-1] == "state"]
+        later.report()
+        assert later.is_complete
+        assert not later.may_go_on
 
 
 def test_a_thread_that_saves_a_new_file_for_each_epoch_does_not_save_two_at_a_time():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syne_hypersched.checkpoints._layouts import known_layout, layout_of
+from syne_hypersched.checkpoints._layouts import known_layout, layout_of, marked, unmarked
 
 
 def test_numbers_are_left_out_where_they_were_others_before():
@@ -34,3 +34,11 @@ def test_another_number_of_processes_may_write_other_files(layout, is_known):
     assert known_layout(layout, num_processes=2, num_before=2) == layout
     assert known_layout(layout, num_processes=2, num_before=1) == (layout if is_known else [])
     assert known_layout(layout, num_processes=1, num_before=2) == (layout if is_known else [])
+
+
+def test_files_that_are_closed_several_times_are_marked():
+    layout = marked(["rank-0", "step-#", "state"], {"rank-#", "step-#", "another"})
+    assert unmarked(layout) == (["rank-0", "step-#", "state"], {"rank-#", "step-#"})
+    assert layout[2:] == ["state"]
+    assert unmarked(["model"]) == (["model"], set())  # of an earlier version
+    assert known_layout(marked(["model"], {"model"}), 2, 1) == marked(["model"], {"model"})

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 from syne_tune.constants import (
@@ -28,6 +29,8 @@ from syne_hypersched._tables import write_csv
 logger = logging.getLogger(__name__)
 
 _ASIDE = ".storing"
+#: Tuners that were refused at their start, with their setting ``save_tuner``.
+_refused: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 def store_table(table: pd.DataFrame, path: Path | str) -> None:
@@ -111,6 +114,8 @@ def store_safely_to_the_end(tuner: Any) -> None:
 
     ``metadata.json`` is that of this tuner, even if another tuner of its name began at the same time.
     """
+    if tuner in _refused:
+        tuner.save_tuner = _refused.pop(tuner)
     is_safe = isinstance(getattr(getattr(tuner, "tuner_saver", None), "callback", None), _Saver)
     store_safely(tuner)
     if not is_safe and not any(isinstance(callback, _StoreAtEnd) for callback in tuner.callbacks):
@@ -133,8 +138,10 @@ def store_at_end(tuner: Any) -> None:
 def store_nothing(tuner: Any) -> None:
     """Makes a tuner that is refused at its start write nothing more: the folder is that of another run of its name.
 
-    Syne Tune would store the tuner and an empty table of results there.
+    Syne Tune would store the tuner and an empty table of results there. If it is run again, after the other run has
+    ended, it stores itself (:func:`store_safely_to_the_end`).
     """
+    _refused.setdefault(tuner, tuner.save_tuner)
     tuner.save_tuner = False
     for callback in tuner.callbacks:
         if isinstance(callback, StoreResultsCallback):

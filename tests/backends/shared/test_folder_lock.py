@@ -27,6 +27,7 @@ from syne_hypersched import (
     WaitForReports,
 )  # fmt: skip
 from syne_hypersched._file_lock import FileLock
+from syne_hypersched._tables import read_csv
 from syne_hypersched.backends.shared import folder_lock as _folder_lock
 from syne_hypersched.backends.shared.folder_lock import FolderLock
 from syne_hypersched.experiments import LiveProgress
@@ -282,6 +283,20 @@ def _simulated():
         backend, scheduler, StoppingCriterion(max_num_trials_started=3), n_workers=2, sleep_time=0,
         tuner_name="simulated", suffix_tuner_name=False,
     )  # fmt: skip
+
+
+def test_a_refused_tuner_can_be_run_when_the_other_one_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    tuner, other = _tuner(tmp_path, "local"), FolderLock()
+    other.acquire(tuner.tuner_path)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="still runs"):
+            tuner.run()
+    assert not (tuner.tuner_path / "tuner.dill").exists()
+    other.release()
+    tuner.run()
+    assert (tuner.tuner_path / "tuner.dill").exists()
+    assert len(read_csv(tuner.tuner_path / "results.csv.zip")) > 0
 
 
 def test_a_simulation_under_the_name_of_a_tuner_that_runs_is_refused(tmp_path, monkeypatch):

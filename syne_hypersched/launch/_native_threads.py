@@ -18,7 +18,8 @@ import threading
 import time
 from itertools import accumulate, chain, repeat, takewhile
 
-_python = ctypes.pythonapi
+#: Not ``ctypes.pythonapi``, whose functions a script may use with other types.
+_python = ctypes.PyDLL(None)
 _python.PyInterpreterState_Get.restype = ctypes.c_void_p
 for _step in (_python.PyInterpreterState_ThreadHead, _python.PyThreadState_Next):
     _step.argtypes, _step.restype = [ctypes.c_void_p], ctypes.c_void_p

@@ -262,9 +262,9 @@ class Bursts:
                 self._paths.old_names = None
         return begins
 
-    def rest(self) -> None:
-        """Notes that nothing has happened for a while."""
-        self._has_rested = True
+    def rest(self, is_closed: bool = True) -> None:
+        """Notes that nothing has happened for a while; ``is_closed``: and no file was open for writing."""
+        self._has_rested = self._has_rested or is_closed
         self._drop_unsure()
         self._lifetimes.rest(self._paths.names, self.is_complete)
 

@@ -31,9 +31,20 @@ class LastComplete:
         #: Finished entries of the present checkpoint.
         self._parts: set[str] = set()
 
-    def begin(self, path: str, begins: Callable[[str], bool] = lambda _: False) -> None:
-        """Notes that the script writes to a file. ``begins`` returns whether a file is the first of a checkpoint."""
-        if self._parts and not self._files and path not in self._parts and begins(path):
+    def begin(self, path: str, begins: Callable[[str], bool] = lambda _: False, is_sure: bool = True) -> None:
+        """Notes that the script writes to a file.
+
+        Parameters
+        ----------
+        path
+            Its path.
+        begins
+            Returns whether a file is the first one of a checkpoint.
+        is_sure
+            Whether it is known what a checkpoint consists of. The second file of the very first checkpoint looks like
+            the first file of the next one, if a report comes between them.
+        """
+        if is_sure and self._parts and not self._files and path not in self._parts and begins(path):
             self.state, self._files, self._fresh = self._last_state, PathList(self._parts), set()
         if path in self._files or any(folder in self._files for folder in folders_of(path)):
             self._files = PathList()

@@ -263,7 +263,7 @@ class GenerationKeeper:
         self._tried.look()
         is_quiet = now - observer.changed_s >= QUIET_S
         if is_quiet and observer.bursts.is_only_one:
-            observer.bursts.rest()  # the present files are more than temporary ones, whatever follows
+            observer.bursts.rest(observer.is_proven)  # these are more than temporary files, whatever follows
             is_quiet = now - observer.changed_s >= FIRST_QUIET_S
         if not observer.is_dirty:
             if is_quiet and self._is_open():

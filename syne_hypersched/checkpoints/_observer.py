@@ -96,8 +96,7 @@ class Observer:
         self._aside: dict[str, int] = {}
         self._parts: dict[str, int] = {}
         self._lost: dict[str, int] = {}
-        #: Whether a file was found (``_lost``) since the open files were last listed.
-        self._is_entered = False
+        self._is_entered = False  # a file was found (``_lost``) since the open files were last listed
         #: The move in progress, and entries that were moved before all their files were closed.
         self._move: Move | None = None
         self._moved_open: dict[str, Move] = {}
@@ -243,8 +242,9 @@ class Observer:
             self._matcher.touch(self._looked_s, now)
 
     def _keep_lost(self, open_now: frozenset[str]) -> None:
-        """Files that existed before the watch began are finished, unless they are open now."""
-        self._lost = {path: n for path, n in self._lost.items() if os.path.join(self._folder, path) in open_now}
+        """Files that existed before the watch began are finished, unless they are open now or their end comes next."""
+        more, folder = self._unannounced.has_more, self._folder
+        self._lost = {path: n for path, n in self._lost.items() if os.path.join(folder, path) in open_now or more(path)}
 
     def _handle_changes(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
         """Handles changes. At least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""
@@ -287,7 +287,7 @@ class Observer:
             self._lost[path], self._is_entered = after, True
         elif change.kind in ("created", "written"):
             self._begun.setdefault(path, after)
-            self._complete.begin(path, self.bursts.begins)
+            self._complete.begin(path, self.bursts.begins, is_sure=not self.bursts.is_only_one)
             if change.kind == "written":
                 self._wrote.add(path)
                 self._matcher.touch(self._looked_s, now)

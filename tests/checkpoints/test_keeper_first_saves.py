@@ -166,6 +166,26 @@ def test_a_kill_in_the_second_save_leaves_the_generation_of_the_first_one(in_pro
     assert trial.generations() == taken
 
 
+def test_a_kill_in_the_first_save_leaves_no_generation_even_if_a_report_came_between_two_files(in_process, wait_for):
+    """A thread saves. Its second file looks like the first file of the next checkpoint."""
+    trial = in_process()
+    trial.report(1, 1.0)
+    second = trial.folder / "step-1" / "shard-1"
+    with trial.keeper._lock:  # no generation is taken meanwhile
+        (trial.folder / "step-1").mkdir()
+        trial.keeper._observer.look()
+        save(trial, "step-1/shard-0")
+        trial.keeper._observer.look()
+        trial.report(2, 0.5)
+        trial.keeper._observer.look()
+        trial.do(f"file = open({str(second)!r}, 'w'); file.write('half'); file.flush()")
+    wait_for(lambda: "step-1/shard-1" in trial.keeper._observer.unproven)
+    trial.script.kill()
+    trial.script.wait()
+    assert not trial.end().is_whole
+    assert trial.generations() == []
+
+
 def test_what_is_added_to_the_first_save_of_a_thread_is_held_with_it(in_process, wait_for):
     trial = in_process()
     trial.report(1, 1.0)

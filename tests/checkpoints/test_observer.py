@@ -214,3 +214,21 @@ def test_a_copy_with_the_time_of_its_source_was_finished_now(seen):
     seen.report()
     assert seen.matcher.decides_s is not None
     assert seen.matcher.decides_s < time.monotonic() + 1000
+
+
+def test_a_file_that_was_open_when_its_folder_was_found_is_one_file(seen):
+    """Its end comes after a report, and is noticed together with it."""
+    seen.report()
+    (seen.folder / "step").mkdir()
+    with open(seen.folder / "step" / "shard-0", "w") as file:
+        file.write("half")
+        file.flush()
+        seen.observer.look()
+        seen.print_report()
+        file.write("whole")
+    with open(seen.folder / "step" / "shard-1", "w") as file:
+        file.write("half")
+        file.flush()
+        seen.observer.look()
+        assert seen.observer.bursts.is_only_one
+        assert seen.bounds == (1, 2)

@@ -11,7 +11,7 @@ from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch, read_with_size, split_at_reports
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
-from syne_hypersched.checkpoints._files import Tree, come, is_in, is_mark, is_of_elastic_run, read_tree
+from syne_hypersched.checkpoints._files import Tree, come, is_empty_file, is_in, is_mark, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
@@ -78,8 +78,7 @@ class Observer:
         self._watch = watch
         #: Entries that existed before the launch.
         self._at_start = read_tree(self._folder)
-        self._matcher = matcher
-        self._on_surprise = on_surprise
+        self._matcher, self._on_surprise = matcher, on_surprise
         self.log = LaunchLog(spec.log, spec.log_end)
         self.pids: tuple[int, ...] = ()
         self.bursts, self.habits, self.doubts = Bursts(), Habits(), Doubts()
@@ -209,7 +208,8 @@ class Observer:
         self._looked_s = began_s
         if self._is_entered and self.pids:
             self._is_entered = False
-            open_now = open_for_writing(self.pids, self._folder)
+            places = (os.path.join(self._folder, path) for path in self._lost)  # a file has its name before it is open
+            open_now = frozenset(filter(is_empty_file, places)) | open_for_writing(self.pids, self._folder)
             self.look()  # at files that had been closed by then
             self._keep_lost(open_now)
 

@@ -97,15 +97,15 @@ def _linked(change: Change | None, linked: Collection[str]) -> Change | None:
     return Change("linked", change.path) if change is not None and is_linked else change
 
 
-def _without_known(changes: Sequence[Change | None], more: Sequence[Change | None]) -> list[Change | None]:
-    """Changes with more of them, without the entries that only seemed to exist before the watch began.
+def _without_known(changes: Sequence[Change | None]) -> list[Change | None]:
+    """Changes without the entries that only seemed to exist before the watch began.
 
     An entry of a new folder that is made after the watch began, and before the folder is read, is found and reported.
     """
     #: Kind of the next change of each path.
     following: dict[str, str] = {}
     left: list[Change | None] = []
-    for change in reversed([*changes, *more]):
+    for change in reversed(changes):
         if change is None or change.kind != "lost" or following.get(change.path) not in ("created", "moved"):
             left.append(change)
         if change is not None:
@@ -182,10 +182,12 @@ class ChangeWatch:
 
     def read(self) -> list[Change | None]:
         """The changes since the last call, in order; ``None`` stands for an addition to the log."""
-        found = more = self._read()
-        while any(change is not None and change.kind == "lost" for change in more):
-            more = self._read()
-            found = _without_known(found, more)
+        found, num_read = self._read(), 0
+        while any(change is not None and change.kind == "lost" for change in found[num_read:]):
+            num_read = len(found)
+            found += self._read()
+        if num_read:
+            found = _without_known(found)
         # A file may have received its second name after it was written.
         written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
         created = {change.path for change in found if change is not None and change.kind == "created"} - written
@@ -330,17 +332,19 @@ class ChangeWatch:
 
     def written_s(self, path: str) -> float:
         """When an entry of the folder was last written to (seconds since the epoch); 0 if the entry is gone."""
-        try:
-            return os.lstat(os.path.join(self._folder, path)).st_mtime
-        except OSError:
-            return 0.0
+        status = self._status(path)
+        return 0.0 if status is None else status.st_mtime
 
     def changed_at(self, path: str) -> float:
         """When an entry last changed (seconds since the epoch); 0 if it is gone. No script can set this time."""
+        status = self._status(path)
+        return 0.0 if status is None else status.st_ctime
+
+    def _status(self, path: str) -> os.stat_result | None:
         try:
-            return os.lstat(os.path.join(self._folder, path)).st_ctime
+            return os.lstat(os.path.join(self._folder, path))
         except OSError:
-            return 0.0
+            return None
 
     def _written_ns(self, path: str) -> int:
         return os.lstat(os.path.join(self._folder, path)).st_mtime_ns

@@ -267,10 +267,10 @@ class BestPublisher:
         present = self.present(folder)
         has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
         store = GenerationStore(incumbent.checkpoints)
-        is_done = present is not None and has_checkpoint and self._is_as_good(present, incumbent)
-        has_better = is_done and self.value(present or {}) != self.value(incumbent.result)
-        if has_better or (is_done and not is_replaced(present or {}, incumbent.trial_id, store.notes().matched)):
-            return _Attempt.DONE
+        if present is not None and has_checkpoint and self._is_as_good(present, incumbent):
+            has_better = self.value(present) != self.value(incumbent.result)
+            if has_better or not is_replaced(present, incumbent.trial_id, store.notes().matched):
+                return _Attempt.DONE
         found = find_generation(store, incumbent, is_last)
         if found is not None:
             generation, match = found

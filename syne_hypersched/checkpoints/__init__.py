@@ -5,7 +5,7 @@ shows the folder at a moment when it was whole, and is called a *generation*. Ea
 Only generations are published, copied to another trial, or put back after a script was killed during a save.
 """
 
-from syne_hypersched.checkpoints._changes import Change as Change
+from syne_hypersched.checkpoints._change import Change as Change
 from syne_hypersched.checkpoints._changes import ChangeWatch as ChangeWatch
 from syne_hypersched.checkpoints._generation import Generation as Generation
 from syne_hypersched.checkpoints._generation import Matched as Matched

@@ -6,11 +6,10 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 from syne_hypersched.checkpoints import _inotify as inotify
+from syne_hypersched.checkpoints._change import Change, linked, without_ends, without_known
 from syne_hypersched.checkpoints._files import is_empty_file, is_link, is_other
 from syne_hypersched.checkpoints._inotify import Inotify
 from syne_hypersched.checkpoints._leases import is_being_written
@@ -21,56 +20,6 @@ _IN_FOLDER = (
 )  # fmt: skip
 _NO_NAME = re.compile(r"#(\d+)")
 _IN_PARENT = inotify.CREATE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DELETE | inotify.ONLYDIR
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change of an entry of the checkpoint folder."""
-
-    kind: Literal["made", "created", "linked", "written", "closed", "moved", "moved away", "removed", "lost"]
-    """``made``: an empty folder was made. ``linked``: a link was made, which is complete at once. ``lost``: the entry
-    existed before the watch began; with an empty path, events are missing and anything may have changed. A ``lost``
-    change may have happened at any moment before the events were read, as far as the kernel tells."""
-
-    path: str = ""
-    """The entry, relative to the folder."""
-
-    is_empty: bool = False
-    """Whether the file was closed before anything was written to it."""
-
-
-def split_at_reports(
-    changes: Sequence[Change | None],
-) -> tuple[Sequence[Change | None], Sequence[Change | None], Sequence[Change | None]]:
-    """Splits changes at the first and after the last addition to the log (``None``).
-
-    The log may have grown after a change, although both are read only now. So a change between two additions
-    happened at some moment between the last known size of the log and its present size.
-    """
-    first = next((index for index, change in enumerate(changes) if change is None), len(changes))
-    last = len(changes) - next((i for i, change in enumerate(reversed(changes)) if change is None), len(changes))
-    return changes[:first], changes[first:last], changes[max(first, last) :]
-
-
-def read_with_size(
-    read: Callable[[], list[Change | None]], size_of: Callable[[], int]
-) -> tuple[list[Change | None], int]:
-    """Reads changes, and the size of the log after the last change.
-
-    Parameters
-    ----------
-    read
-        Returns the changes since the last call.
-    size_of
-        Returns the present size of the log (bytes).
-    """
-    seen, size = read(), size_of()
-    for _ in range(3):
-        more = read()
-        if not more:
-            return seen, size
-        seen, size = seen + more, size_of()
-    return [*seen, None], size  # more may follow, and the next changes may be older than the reports
 
 
 def _is_exchange(events: Sequence[inotify.InotifyEvent]) -> bool:
@@ -92,46 +41,6 @@ def _has_come_whole(path: str) -> bool:
     return not is_empty_file(path) and os.path.isfile(path) and not is_being_written(path)
 
 
-def _linked(change: Change | None, linked: Collection[str]) -> Change | None:
-    is_linked = change is not None and change.kind == "created" and change.path in linked
-    return Change("linked", change.path) if change is not None and is_linked else change
-
-
-def _without_known(changes: Sequence[Change | None]) -> list[Change | None]:
-    """Changes without the entries that only seemed to exist before the watch began.
-
-    An entry of a new folder that is made after the watch began, and before the folder is read, is found and reported.
-    """
-    #: Kind of the next change of each path.
-    following: dict[str, str] = {}
-    left: list[Change | None] = []
-    for change in reversed(changes):
-        if change is None or change.kind != "lost" or following.get(change.path) not in ("created", "moved"):
-            left.append(change)
-        if change is not None:
-            following[change.path] = change.kind
-    return left[::-1]
-
-
-def _without_ends(changes: Sequence[Change | None], filled: Collection[str]) -> list[Change | None]:
-    """Changes without the first closing of (temporary) files that were made empty, closed, and written later.
-
-    Files in ``filled`` were filled in a way that the kernel does not report.
-    """
-    left: list[Change | None] = []
-    #: Kind of the next change of each path.
-    following: dict[str, str] = {}
-    for change in reversed(changes):
-        if change is not None:
-            if change.is_empty and following.get(change.path) == "written":
-                continue
-            following[change.path] = change.kind
-            if change.is_empty and change.path in filled:
-                change = Change("closed", change.path)
-        left.append(change)
-    return left[::-1]
-
-
 def _is_other(entry: os.DirEntry[str]) -> bool:
     """The same as :func:`is_other`, without a system call."""
     return not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink())
@@ -149,9 +58,16 @@ class ChangeWatch:
     ------
     OSError
         The kernel refuses another watch.
+
+    Attributes
+    ----------
+    is_open
+        Returns whether a file is open for writing (absolute path). Called where the kernel does not tell, since the
+        file system has no leases.
     """
 
     def __init__(self, folder: str, log: str) -> None:
+        self.is_open: Callable[[str], bool] = lambda _: False
         self._folder = folder
         self._name = os.path.basename(folder)
         self._inotify = Inotify()
@@ -182,24 +98,27 @@ class ChangeWatch:
 
     def read(self) -> list[Change | None]:
         """The changes since the last call, in order; ``None`` stands for an addition to the log."""
+        found = self._read_all()
+        # A file may have received its second name after it was written.
+        written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
+        created = {change.path for change in found if change is not None and change.kind == "created"} - written
+        links = {path for path in created if is_link(os.path.join(self._folder, path))}
+        come = {path for path in created - links if _has_come_whole(os.path.join(self._folder, path))}
+        empty = {change.path for change in found if change is not None and change.is_empty}
+        filled = {path for path in empty if not is_empty_file(os.path.join(self._folder, path))}
+        if come or filled:
+            more = self._read_all()
+            come -= {change.path for change in more if change is not None}  # a process does write to it
+            found += more
+        return without_ends([linked(change, links | come) for change in found], filled)
+
+    def _read_all(self) -> list[Change | None]:
+        """The next changes, and those that came while found files were examined."""
         found, num_read = self._read(), 0
         while any(change is not None and change.kind == "lost" for change in found[num_read:]):
             num_read = len(found)
             found += self._read()
-        if num_read:
-            found = _without_known(found)
-        # A file may have received its second name after it was written.
-        written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
-        created = {change.path for change in found if change is not None and change.kind == "created"} - written
-        linked = {path for path in created if is_link(os.path.join(self._folder, path))}
-        come = {path for path in created - linked if _has_come_whole(os.path.join(self._folder, path))}
-        empty = {change.path for change in found if change is not None and change.is_empty}
-        filled = {path for path in empty if not is_empty_file(os.path.join(self._folder, path))}
-        if come or filled:
-            more = self._read()
-            come -= {change.path for change in more if change is not None}  # a process does write to it
-            found += more
-        return _without_ends([_linked(change, linked | come) for change in found], filled)
+        return without_known(found) if num_read else found
 
     def _read(self) -> list[Change | None]:
         found: list[Change | None] = []
@@ -213,7 +132,7 @@ class ChangeWatch:
                 found += self._exchange(event, *(events.pop() for _ in range(3)))
             elif event.mask & inotify.Q_OVERFLOW:
                 self._renew()
-                found += [*(Change("lost", path) for path in self._files("")), Change("lost"), None]
+                found += [*self._found(""), Change("lost"), None]
             elif event.watch == self._log_watch:
                 if not found or found[-1] is not None:
                     found.append(None)
@@ -315,8 +234,25 @@ class ChangeWatch:
     def _enter(self, path: str) -> list[Change]:
         """Handles a new folder: files written before the folder was watched caused no events."""
         self._add(path)
-        lost = [Change("lost", file) for file in self._files(path)]
-        return lost or ([Change("made", path.rstrip("/"))] if path else [])
+        return self._found(path) or ([Change("made", path.rstrip("/"))] if path else [])
+
+    def _found(self, path: str) -> list[Change]:
+        """The files below a folder that is watched from now on, and whether each is finished.
+
+        The kernel reports the closing of a file before it grants a lease on it. So if a file has a lease, it was closed
+        before the watch began, or its closing is among the next events (:func:`_without_known`).
+        """
+        changes = []
+        for file in self._files(path):
+            place = os.path.join(self._folder, file)
+            if is_being_written(place, otherwise=self.is_open):
+                self._begun.add(file)
+                if is_empty_file(place):
+                    self._fresh.add(file)
+                changes.append(Change("created" if file in self._fresh else "written", file))
+            elif not is_empty_file(place):  # an empty one has perhaps its name already, and will be open in a moment
+                changes.append(Change("lost", file))
+        return changes
 
     def _files(self, path: str) -> list[str]:
         """All files and links below a folder, in the order in which they were last written to."""

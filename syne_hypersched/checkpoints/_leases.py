@@ -215,20 +215,26 @@ def open_with_lease(path: str) -> tuple[int, bool]:
     return fd, True
 
 
-def is_being_written(path: str) -> bool:
+def is_being_written(path: str, otherwise: Callable[[str], bool] = lambda _: False) -> bool:
     """Whether any process has a file open for writing, or is inside an ``open`` that has already truncated the file.
 
-    False if there are no leases, or the file is missing. A process that opens the file at the same time waits for some
-    microseconds.
+    A process that opens the file at the same time waits for some microseconds.
+
+    Parameters
+    ----------
+    path
+        The file. False if it is missing.
+    otherwise
+        Tells the same about a path, if there are no leases.
     """
     try:
-        fd, _ = open_with_lease(path)
+        fd, is_granted = open_with_lease(path)
     except BlockingIOError:
         return True
     except OSError:
         return False
     os.close(fd)
-    return False
+    return not is_granted and otherwise(path)
 
 
 def being_written(folder: str, paths: Iterable[str]) -> list[str]:

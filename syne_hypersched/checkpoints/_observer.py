@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
-from syne_hypersched.checkpoints._changes import Change, ChangeWatch, read_with_size, split_at_reports
+from syne_hypersched.checkpoints._change import Change, read_with_size, split_at_reports
+from syne_hypersched.checkpoints._changes import ChangeWatch
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
-from syne_hypersched.checkpoints._files import Tree, come, is_empty_file, is_in, is_mark, is_of_elastic_run, read_tree
+from syne_hypersched.checkpoints._files import Tree, come, is_in, is_mark, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
@@ -76,6 +77,7 @@ class Observer:
     ) -> None:
         self._folder = os.path.realpath(spec.folder)
         self._watch = watch
+        watch.is_open = lambda path: path in open_for_writing(self.pids, self._folder)
         #: Entries that existed before the launch.
         self._at_start = read_tree(self._folder)
         self._matcher, self._on_surprise = matcher, on_surprise
@@ -90,12 +92,10 @@ class Observer:
         self._looked_s = time.monotonic()
         #: Files that were written to after they were made.
         self._wrote: set[str] = set()
-        #: Number of reports at the beginning of each file: not closed yet; finished aside; finished; found, maybe open.
+        #: Number of reports at the beginning of each file: not closed yet; finished aside; finished.
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
         self._parts: dict[str, int] = {}
-        self._lost: dict[str, int] = {}
-        self._is_entered = False  # a file was found (``_lost``) since the open files were last listed
         #: The move in progress, and entries that were moved before all their files were closed.
         self._move: Move | None = None
         self._moved_open: dict[str, Move] = {}
@@ -206,12 +206,6 @@ class Observer:
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since the process may be killed
         self._looked_s = began_s
-        if self._is_entered and self.pids:
-            self._is_entered = False
-            places = (os.path.join(self._folder, path) for path in self._lost)  # a file has its name before it is open
-            open_now = frozenset(filter(is_empty_file, places)) | open_for_writing(self.pids, self._folder)
-            self.look()  # at files that had been closed by then
-            self._keep_lost(open_now)
 
     def look_to_the_end(self) -> None:
         """Handles the last events, after all processes are gone."""
@@ -233,18 +227,12 @@ class Observer:
             self._finished.clear()
             self.has_reported, self._taken_in_burst = True, None
             self.doubts.report(raw.end)
-            self._keep_lost(open_now)
 
     def begin(self, paths: Iterable[str], now: float) -> None:
         """Notes that files are being written to, before the kernel reports it."""
         for path in paths:
             self._begun.setdefault(path, self._matcher.num_reports)
             self._matcher.touch(self._looked_s, now)
-
-    def _keep_lost(self, open_now: frozenset[str]) -> None:
-        """Files that existed before the watch began are finished, unless they are open now or their end comes next."""
-        more, folder = self._unannounced.has_more, self._folder
-        self._lost = {path: n for path, n in self._lost.items() if os.path.join(folder, path) in open_now or more(path)}
 
     def _handle_changes(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
         """Handles changes. At least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""
@@ -284,7 +272,6 @@ class Observer:
         if change.kind == "lost":
             self._unproven.add(path)
             self._finish(path, after, before, now)
-            self._lost[path], self._is_entered = after, True
         elif change.kind in ("created", "written"):
             self._begun.setdefault(path, after)
             self._complete.begin(path, self.bursts.begins, is_sure=not self.bursts.is_only_one)
@@ -292,7 +279,7 @@ class Observer:
                 self._wrote.add(path)
                 self._matcher.touch(self._looked_s, now)
         elif change.kind in ("linked", "closed"):
-            began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
+            began_after = self._begun.pop(path, after)
             self.bursts.overlap(began_after < after)
             if change.kind == "closed":
                 self._unannounced.close(path)
@@ -321,7 +308,7 @@ class Observer:
             self._wrote |= files
             self._finish_moved(path, before, now)
         else:
-            for known in (self._begun, self._aside, self._lost, self.made, self._parts):
+            for known in (self._begun, self._aside, self.made, self._parts):
                 known.pop(path, None)
             self.doubts.forget(path)
             self._unannounced.forget(path)
@@ -352,13 +339,12 @@ class Observer:
             self._complete.begin(path)
             self._matcher.change(after, before, now, is_save=False)
             return
-        was_lost = self._lost.pop(path, None) is not None  # it is finished only now
         is_expected = self.bursts.expects(path)
-        begins = not was_lost and self.bursts.add(path)
+        begins = self.bursts.add(path)
         if begins:
             # Files that were written aside before are moved one by one.
             self._finished = {path} if move is None else self._finished | {path}
-        elif self._taken_in_burst is not None and not was_lost:
+        elif self._taken_in_burst is not None:
             self.lacking.append(self._taken_in_burst)
         self._parts[path], self._taken_in_burst = after, None
         goes_on = (move is not None and move.was_part) or (not begins and (self.is_open or is_expected))
@@ -393,7 +379,7 @@ class Observer:
         self.made = {made: made_s for made, made_s in self.made.items() if not is_below(made)}
         self._moved_open = {other: move for other, move in self._moved_open.items() if not is_below(other)}
         is_open = frozenset(other[len(path) :] for other in self._begun if is_below(other) and other in self._wrote)
-        known = (self._begun, self._aside, self._lost)
+        known = (self._begun, self._aside)
         begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
         if is_aside or self.habits.is_aside(path):
             return Move(min([after, *begun, *parts]), was_part, open=is_open)

@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Collection
 
-from syne_hypersched.checkpoints._changes import Change
+from syne_hypersched.checkpoints._change import Change
 from syne_hypersched.checkpoints._files import FileState
 from syne_hypersched.checkpoints._leases import being_written, is_being_written
 
@@ -40,8 +40,6 @@ class Unannounced:
         #: without a write, as they were found after that. None: a process was writing to the file.
         self._ahead: Counter[str] = Counter()
         self._examined: dict[str, os.stat_result | None] = {}
-        #: Number of changes of each path that are still to be told.
-        self._untold: Counter[str] = Counter()
 
     def close(self, path: str) -> None:
         """Notes that a file was closed."""
@@ -63,7 +61,6 @@ class Unannounced:
         """
         written = set[str]()
         for path, kind in ((change.path, change.kind) for change in changes if change is not None):
-            self._untold[path] += 1
             if kind == "written":
                 written.add(path)
                 self._ahead[path] += 1
@@ -92,7 +89,6 @@ class Unannounced:
             Files that were written to since they were last closed.
         """
         path = change.path
-        self._untold[path] -= 1
         if change.kind == "written":
             self._ahead[path] -= 1
         if change.kind != "closed" or path in written or (known is None and path not in self._closed):
@@ -105,10 +101,6 @@ class Unannounced:
         if found is None or found.st_mtime == self._closed.get(path):
             return True
         return FileState("file", found.st_ino, found.st_size, found.st_mtime_ns) == known
-
-    def has_more(self, path: str) -> bool:
-        """Whether changes of a path were examined that are still to be told."""
-        return self._untold[path] > 0
 
     def forget(self, path: str) -> None:
         """Notes that a file was moved away or removed."""
@@ -144,7 +136,6 @@ class Unannounced:
             Files that are already known to be written to.
         """
         self._ahead.clear()
-        self._untold.clear()
         self._examined.clear()
         fresh, self._fresh = self._fresh, set()
         return sorted(path for path in fresh if self._closed.get(path, 0.0) is None and path not in begun)

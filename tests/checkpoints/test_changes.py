@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from syne_hypersched.checkpoints._changes import Change, ChangeWatch, split_at_reports
+from syne_hypersched.checkpoints._changes import ChangeWatch
 from tests.checkpoints.watched import exchange, of
 
 
@@ -196,23 +196,6 @@ def test_a_kernel_that_gives_no_watch_is_an_error_and_leaves_nothing_open(tmp_pa
     with pytest.raises(OSError, match="No such file"):
         ChangeWatch(str(tmp_path / "nowhere" / "checkpoints"), str(tmp_path / "std.out"))
     assert len(os.listdir("/proc/self/fd")) == len(before)
-
-
-@pytest.mark.parametrize(
-    ("changes", "parts"),
-    [
-        ("", ("", "", "")),
-        ("ab", ("ab", "", "")),
-        ("|", ("", "|", "")),
-        ("a|b|cd", ("a", "|b|", "cd")),
-        ("|ab", ("", "|", "ab")),
-    ],
-)
-def test_changes_are_split_at_the_first_and_the_last_addition_to_the_log(changes, parts):
-    def made_of(names):
-        return [None if name == "|" else Change("closed", name) for name in names]
-
-    assert list(map(list, split_at_reports(made_of(changes)))) == list(map(made_of, parts))
 
 
 def test_a_file_that_is_removed_while_it_is_open_is_not_closed_afterwards(make_watched):

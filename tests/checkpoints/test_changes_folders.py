@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from syne_hypersched.checkpoints import _leases
 from tests.checkpoints.watched import exchange, of
 
 
@@ -17,6 +18,52 @@ def test_what_was_put_into_a_folder_before_it_was_watched_is_lost(watched):
     assert watched.seen()[:2] == [("lost", "step-1/shards/0"), ("lost", "step-1/index")]
     watched.write("step-1/shards/0", "again")
     assert watched.seen() == [("written", "step-1/shards/0"), ("closed", "step-1/shards/0")]
+
+
+@pytest.mark.parametrize("content", ["", "x"])
+def test_a_file_that_is_open_when_its_folder_is_found_is_finished_when_it_is_closed(watched, content):
+    (watched.folder / "step-1").mkdir()
+    with open(watched.folder / "step-1" / "model", "w") as file:
+        file.write(content)
+        file.flush()
+        assert watched.seen() == [("written" if content else "created", "step-1/model")]
+        assert watched.seen() == []
+        file.write("y")
+    assert watched.seen() == [("written", "step-1/model"), ("closed", "step-1/model")]
+
+
+def test_a_file_that_is_closed_while_its_folder_is_found_is_told_once(watched, monkeypatch):
+    add = watched.watch._add
+    (watched.folder / "step-1").mkdir()
+    file = open(watched.folder / "step-1" / "model", "w")  # noqa: SIM115 (it is closed below)
+    file.write("x")
+    file.flush()
+
+    def add_and_close(path):
+        watches = add(path)
+        if path == "step-1/":
+            file.close()
+        return watches
+
+    monkeypatch.setattr(watched.watch, "_add", add_and_close)
+    assert watched.seen() == [("written", "step-1/model"), ("closed", "step-1/model")]
+
+
+def test_an_empty_file_in_a_folder_that_is_found_is_nothing_yet(watched):
+    (watched.folder / "step-1").mkdir()
+    (watched.folder / "step-1" / "model").touch()
+    assert watched.seen() == [("made", "step-1")]
+    watched.write("step-1/model")
+    assert watched.seen() == [("written", "step-1/model"), ("closed", "step-1/model")]
+
+
+def test_without_leases_who_watches_tells_whether_a_found_file_is_open(watched, monkeypatch):
+    monkeypatch.setattr(_leases, "_is_on_network", lambda device: True)
+    watched.watch.is_open = lambda path: os.path.basename(path) == "model"
+    (watched.folder / "step-1").mkdir()
+    (watched.folder / "step-1" / "optimiser").write_text("x")
+    (watched.folder / "step-1" / "model").write_text("x")
+    assert watched.seen() == [("lost", "step-1/optimiser"), ("written", "step-1/model")]
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints import CheckpointSpec, Notes, Order
 from syne_hypersched.checkpoints import _observer as observer_module
-from syne_hypersched.checkpoints._changes import Change
+from syne_hypersched.checkpoints._change import Change
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._rhythm import Rhythm

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from syne_hypersched.checkpoints import _unannounced
-from syne_hypersched.checkpoints._changes import Change
+from syne_hypersched.checkpoints._change import Change
 from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints._unannounced import Unannounced
 

@@ -22,6 +22,9 @@ class Change:
     is_empty: bool = False
     """Whether the file was closed before anything was written to it."""
 
+    is_folder: bool = False
+    """Whether the entry that was moved away is a folder."""
+
 
 def split_at_reports(
     changes: Sequence[Change | None],

@@ -164,7 +164,7 @@ class ChangeWatch:
         if event.mask & inotify.MOVED_FROM:
             if is_folder:
                 self._leave(event.cookie, f"{path}/")
-            return [Change("moved away", path)]
+            return [Change("moved away", path, is_folder=is_folder)]
         if event.mask & inotify.DELETE:
             self._unlinked |= self._begun & {path}
             self._fresh.discard(path)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from syne_hypersched.checkpoints._files import Tree, is_in
 from syne_hypersched.checkpoints._generation import Kept
 from syne_hypersched.checkpoints._numbers import pattern_of
+from syne_hypersched.checkpoints._path_list import folders_of
 
 
 class Habits:
@@ -30,15 +31,15 @@ class Habits:
         #: Patterns of names of which a file had a hard link in a generation; and of which such a file was written to.
         self._linked: set[str] = set()
         self._unsafe: set[str] = set()
-        #: Finished files; and those finished before the last report, as the first name of each pattern.
-        self._finished: set[str] = set()
+        #: Finished files; those finished since the last report; and earlier ones, as the first name of each pattern.
+        self._finished, self._recent = set[str](), set[str]()
         self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
         #: A file that was moved away just after it was written, for the first time; and names that were moved away.
         self._doubtful, self._settled = "", set[str]()
-        #: Places of entries that were written aside and moved there since the last report, with the pattern of the
-        #: old name, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.
-        self._came: dict[str, str] = {}
+        #: Places of entries that were written aside and moved there since the last report, by the pattern of their
+        #: old names, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.
+        self._came: dict[str, set[str]] = {}
         self._leaving: str | None = None
 
     def know(self, kept: dict[str, Kept]) -> None:
@@ -69,7 +70,8 @@ class Habits:
         if path == self._doubtful:  # the file was moved out of the way of this one
             self._doubtful = ""
             self._asides.discard(pattern)
-        self._came = {place: aside for place, aside in self._came.items() if not is_in(pattern, aside)}
+        for aside in self._came.keys() & {pattern, *folders_of(pattern)}:
+            del self._came[aside]
         is_surprise = False
         if path in taken or path in self._finished:
             self._finished.discard(path)
@@ -90,18 +92,21 @@ class Habits:
     def finished(self, path: str) -> None:
         """Notes that a file is finished."""
         self._finished.add(path)
+        self._recent.add(path)
 
     def report(self) -> None:
         """Notes a report of the script. Files whose numbers differ from earlier ones belong to another epoch."""
         self._came.clear()
         self._doubtful = ""
-        for path in self._finished:
+        for path in self._finished & self._recent:
             self._earlier.setdefault(pattern_of(path), path)
+        self._recent.clear()
 
     def moved(self, path: str, tree: Tree, linked: Collection[str] = ()) -> None:
         """Notes that a path was moved into place; files in ``linked`` may be written to under another name."""
         if self._leaving is not None:
-            self._came[path], self._leaving = self._leaving, None
+            self._came.setdefault(self._leaving, set()).add(path)
+            self._leaving = None
         for below in {path, *tree}:
             if is_in(below, path):
                 self._kept[below] = "written" if below in linked else self._of_moved(pattern_of(below))
@@ -126,19 +131,22 @@ class Habits:
         self._kept.pop(path, None)
         self._leaving = pattern_of(path) if is_aside else None
         if is_aside:
-            self._doubtful = path if pattern_of(path) not in self._asides | self._settled else ""
-            self._settled.add(pattern_of(path))
-            self._asides.add(pattern_of(path))
+            pattern = pattern_of(path)
+            self._doubtful = "" if pattern in self._asides or pattern in self._settled else path
+            self._settled.add(pattern)
+            self._asides.add(pattern)
 
     def removed(self, path: str) -> bool:
         """Notes a removal. Returns whether it shows that files of some name are not written aside.
 
         An entry was moved out of the way if it is removed before another one is written or reported.
         """
-        place = next((place for place in self._came if is_in(path, place)), None)
-        if place is None:
+        places = {path, *folders_of(path)}
+        aside = next((aside for aside, came in self._came.items() if not came.isdisjoint(places)), None)
+        if aside is None:
             return False
-        self._asides.discard(self._came.pop(place))
+        self._came[aside] -= places
+        self._asides.discard(aside)
         return True
 
     def take(self, tree: Tree) -> None:
@@ -153,7 +161,7 @@ class Habits:
     def is_aside(self, path: str) -> bool:
         """Whether files of this name, or a folder that contains them, are written aside and then moved into place."""
         pattern = pattern_of(path)
-        return any(is_in(pattern, aside) for aside in self._asides)
+        return pattern in self._asides or any(folder in self._asides for folder in folders_of(pattern))
 
     def any_aside(self, paths: Collection[str]) -> bool:
         """Whether any of the paths is written aside and then moved into place."""

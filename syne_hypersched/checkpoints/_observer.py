@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
@@ -292,7 +292,7 @@ class Observer:
                 self._finish(path, began_after, before, now)
             self._wrote.discard(path)
         elif change.kind == "moved away":
-            self._move = self._leave(path, after)
+            self._move = self._leave(path, after, change.is_folder)
             self._complete.remove(path)
         elif change.kind == "moved":
             self.habits.moved(path, *come(self._folder, path))
@@ -354,18 +354,18 @@ class Observer:
         if self.bursts.is_cut:
             self._matcher.overlap()
 
-    def _leave(self, path: str, after: int) -> Move:
+    def _leave(self, path: str, after: int, is_folder: bool) -> Move:
         """Handles a finished file or folder that is moved away."""
 
-        def is_below(other: str, below: str = f"{path}/") -> bool:
-            return other == path or other.startswith(below)  # as is_in, but for thousands of files
+        def within(known: Collection[str], below: str = f"{path}/") -> list[str]:
+            if not is_folder:
+                return [path] if path in known else []
+            return [other for other in known if other == path or other.startswith(below)]
 
-        is_aside, was_there = any(map(is_below, (*self._finished, *self._begun))), any(map(is_below, self._at_start))
+        is_aside, was_there = bool(within(self._finished) or within(self._begun)), bool(within(self._at_start))
         # An entry that was made and moved between two looks is known only by its name.
-        is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
-        self._finished = {other for other in self._finished if not is_below(other)}
-        self.changed = {other for other in self.changed if not is_below(other)}
-        parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
+        is_aside = is_aside or not (was_there or has_name(path, (*self._parts, *self.taken)))
+        parts = [self._parts.pop(other) for other in within(self._parts)]
         self.habits.moved_away(path, is_aside)
         self._unannounced.forget(path)
         was_part = is_aside and self.bursts.withdraw(path)
@@ -374,13 +374,14 @@ class Observer:
         if not is_aside:
             self.bursts.set_aside(path)
         self.doubts.forget(path)
-        for paths in (self._unproven, self._untold):
-            paths.difference_update([other for other in paths if is_below(other)])
-        self.made = {made: made_s for made, made_s in self.made.items() if not is_below(made)}
-        self._moved_open = {other: move for other, move in self._moved_open.items() if not is_below(other)}
-        is_open = frozenset(other[len(path) :] for other in self._begun if is_below(other) and other in self._wrote)
-        known = (self._begun, self._aside)
-        begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
+        for paths in (self._finished, self.changed, self._unproven, self._untold):
+            paths.difference_update(within(paths))
+        for other in within(self.made):
+            del self.made[other]
+        for other in within(self._moved_open):
+            del self._moved_open[other]
+        is_open = frozenset(other[len(path) :] for other in within(self._begun) if other in self._wrote)
+        begun = [numbers.pop(other) for numbers in (self._begun, self._aside) for other in within(numbers)]
         if is_aside or self.habits.is_aside(path):
             return Move(min([after, *begun, *parts]), was_part, open=is_open)
         return Move(min([after, *begun]), is_old=bool(parts) or was_there, open=is_open)

@@ -149,7 +149,8 @@ class PathList(list[str]):
         for _ in range(times):
             self.remove(path)
         if times:
-            self.old_names = None
+            if self.old_names is not None and name in self.old_names:
+                self.old_names = None
             self._last.pop(name, None)
             self._count(path, -1)
             self.names[name] -= times

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 
 import pytest
 
 from syne_hypersched.checkpoints._files import read_tree
+from tests.checkpoints.seen import Seen
+from tests.checkpoints.steps import num_steps
 
 
 def test_an_old_checkpoint_that_is_moved_away_and_removed_was_not_written_aside(seen):
@@ -198,3 +201,28 @@ def test_files_of_a_folder_that_was_moved_into_place_have_not_changed_any_more(s
         seen.report()
     assert seen.observer.changed == {"checkpoint-1", "checkpoint-2"}
     assert not seen.observer.habits.any_aside(seen.observer.changed)
+
+
+@pytest.mark.parametrize("aside", ["{place}.tmp", "{hash}.partial"])
+def test_the_work_for_files_that_are_written_aside_grows_with_their_number_and_not_with_its_square(tmp_path, aside):
+    """Thousands of files are moved one by one when an array is stored in chunks (Zarr)."""
+
+    def steps_for(num_files):
+        (folder := tmp_path / str(num_files)).mkdir()
+        seen = Seen(folder)
+
+        def save():
+            for epoch in range(1, 4):
+                for number in range(num_files):
+                    place = f"chunk.{number}"
+                    name = aside.format(place=place, hash=hashlib.md5(f"{epoch} {number}".encode()).hexdigest())
+                    (seen.folder / name).write_text("weights")
+                    seen.move(name, place)
+                seen.observer.mark_taken(read_tree(seen.folder), epoch)
+                seen.report()
+
+        steps = num_steps(save)
+        seen.watch.close()
+        return steps
+
+    assert steps_for(100) < 6 * steps_for(25)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 
 import pytest
@@ -14,6 +13,7 @@ from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._numbers import lacks_parts, pattern_of, starts_again
 from syne_hypersched.checkpoints._path_list import PathList, folders_of
+from tests.checkpoints.steps import num_steps
 
 PATHS = st.sampled_from(
     ["model", "a/x", "a/y", "a/b/x", "ab", "m-1-of-2", "m-2-of-2", "step-1", "step-2", "x-1-2", "x-2-1"]
@@ -94,25 +94,6 @@ def saves(name, num_files):
         bursts.rest()
         if not is_removed_first:
             remove(epoch - 1)
-
-
-def num_steps(function, *arguments):
-    """Steps of work: instructions of Python."""
-    count = 0
-
-    def count_one(frame, event, argument):
-        nonlocal count
-        frame.f_trace_lines, frame.f_trace_opcodes = False, True
-        count += 1
-        return count_one
-
-    before = sys.gettrace()
-    sys.settrace(count_one)
-    try:
-        function(*arguments)
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def test_the_holder_of_a_path_is_what_the_list_has_of_it():

@@ -50,31 +50,43 @@ def read_tree(folder: Path | str) -> Tree:
     return dict(sorted(found.items()))
 
 
-def read_present(folder: str, changed: Collection[str], before: Tree) -> Tree:
-    """The entries below a folder. The state of a file that was written again differs from its state before.
+def read_present(folder: str, changed: Collection[str], *before: Tree) -> Tree:
+    """The entries below a folder. The state of a file that was written again differs from its states before.
 
     A file that is written in place may keep its size and its time. The script may set the time or copy it from another
-    file, or it may write twice within one tick of the file system's clock. Such a file gets a time one tick later.
+    file, or it may write twice within one tick of the file system's clock. Such a file gets a later time: one tick, or
+    as many as are needed.
 
     Parameters
     ----------
     folder
         The folder.
     changed
-        Paths that have changed since ``before``.
+        Paths that have changed since each ``before``.
     before
-        The entries at an earlier time.
+        The entries at earlier times.
     """
     tree = read_tree(folder)
-    again = [path for path in changed if path in tree and tree[path].kind == "file" and tree[path] == before.get(path)]
-    for path in again:
-        place = os.path.join(folder, path)
-        with contextlib.suppress(OSError):  # the file belongs to another user, or is gone
-            status = os.stat(place)
-            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-            if os.stat(place).st_mtime_ns == status.st_mtime_ns:  # the file system counts in seconds
-                os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns + 2_000_000_000))
-    return read_tree(folder) if again else tree
+    for _ in before:  # a later time may be that of another earlier state
+        again = [path for path in changed if _is_as_before(path, tree, before)]
+        if not again:
+            break
+        for path in again:
+            _move_time(os.path.join(folder, path))
+        tree = read_tree(folder)
+    return tree
+
+
+def _is_as_before(path: str, tree: Tree, before: Collection[Tree]) -> bool:
+    return path in tree and tree[path].kind == "file" and any(tree[path] == earlier.get(path) for earlier in before)
+
+
+def _move_time(place: str) -> None:
+    with contextlib.suppress(OSError):  # the file belongs to another user, or is gone
+        status = os.stat(place)
+        os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+        if os.stat(place).st_mtime_ns == status.st_mtime_ns:  # the file system counts in seconds
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns + 2_000_000_000))
 
 
 def _read_into(found: Tree, folder: str, prefix: str) -> None:

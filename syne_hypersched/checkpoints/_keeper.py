@@ -372,7 +372,7 @@ class GenerationKeeper:
         if is_cut and state is not None and state.generation is not None:
             self._matcher.forget([state.generation])
             self._shelf.discard([state.generation])
-        found = read_present(self._spec.folder, observer.changed, observer.taken)
+        found = read_present(self._spec.folder, observer.changed, observer.taken, {} if newest is None else newest.live)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(
             observer, found, newest.live if newest is not None else None, exit_codes, has_left, has_handled, is_proven,

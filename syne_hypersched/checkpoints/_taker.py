@@ -81,11 +81,11 @@ class Taker:
         """Takes a generation of the present folder; returns False if a process writes to it, or wrote meanwhile."""
         observer, shelf = self._observer, self._shelf
         began_s, num_changes, num_log_changes = time.monotonic(), observer.num_changes, observer.num_log_changes
-        live = read_present(self._spec.folder, observer.changed, observer.taken)
+        newest = shelf.newest
+        live = read_present(self._spec.folder, observer.changed, observer.taken, {} if newest is None else newest.live)
         observer.look()
         if observer.num_changes != num_changes:
             return False  # the folder may mix two states
-        newest = shelf.newest
         is_same = newest is not None and newest.live == live
         has_files = any(state.kind == "file" for state in live.values())  # otherwise only links to files outside
         if not has_files or is_same or observer.habits.are_aside(live):

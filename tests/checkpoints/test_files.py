@@ -219,6 +219,17 @@ def test_a_file_that_was_written_again_differs_although_its_size_and_time_are_th
     assert read_tree(tmp_path) == present
 
 
+def test_it_differs_from_each_of_its_earlier_states(tmp_path):
+    (tmp_path / "model").write_text("1")
+    os.utime(tmp_path / "model", ns=(5, 5))
+    before = read_tree(tmp_path)
+    later = {"model": before["model"]._replace(mtime_ns=6)}
+    for states in ((before, later), (later, before)):
+        os.utime(tmp_path / "model", ns=(5, 5))
+        present = read_present(str(tmp_path), {"model"}, *states)
+        assert present["model"] not in (before["model"], later["model"])
+
+
 def test_a_file_that_differs_anyway_keeps_its_time(tmp_path):
     (tmp_path / "model").write_text("1")
     before = read_tree(tmp_path)

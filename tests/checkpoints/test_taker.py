@@ -215,3 +215,13 @@ def test_what_may_not_be_whole_is_not_copied_while_it_is_written(trial):
     trial.taker.hold(read_tree(trial.folder))
     trial.child.end()
     assert (trial.store.folder / ".held/files/model").read_text() == "epoch 1"
+
+
+def test_a_file_that_has_again_the_time_of_the_newest_generation_is_another_checkpoint(trial):
+    """As ``cp -p`` writes it. A launch may begin with a folder that is not known to be of a generation."""
+    for text in "123":
+        trial.save(text)
+        os.utime(trial.folder / "model", (5, 5))
+        trial.taker.take()
+        trial.observer.taken = {}
+        assert trial.kept()[-1] == {"model": text}

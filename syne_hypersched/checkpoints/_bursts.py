@@ -70,8 +70,9 @@ class Bursts:
         self._last_shape, self._last_order, self._last_end = shape_of(layout), list(map(pattern_of, layout)), ""
         #: Whether a report came after the last file; the files that came first after a report.
         self._has_reported, self._after_report = False, set[str]()
-        #: How often the last file was written again after a report; number of checkpoints in a row with other names.
-        self._num_alone = self._num_odd = 0
+        #: How often the last file was written again after a report; number of checkpoints in a row with other names;
+        #: number of checkpoints that are over, as far as is known now.
+        self._num_alone = self._num_odd = self.num_over = 0
         #: Whether a file of the present checkpoint was removed; whether the checkpoint was complete then; and the
         #: removed files that had existed at a report.
         self._is_cleaned = self._is_over = False
@@ -88,8 +89,7 @@ class Bursts:
         self._is_cut = self._is_overlapped = False
         #: Files finished since the last report; files finished since a checkpoint last began for certain.
         self._fresh, self._since = set[str](), PathList()
-        #: The name of the very first file.
-        self._head = pattern_of(layout[0]) if layout else ""
+        self._head = pattern_of(layout[0]) if layout else ""  # the name of the very first file
         #: What a checkpoint consists of (empty: not certain), and the paths of the previous checkpoint.
         self._layout, self._before = list(layout), set[str]()
         self._present = Present(present, layout)
@@ -297,7 +297,7 @@ class Bursts:
         if self._singles.end(turn):
             self._paths = PathList(self._paths[-1:])
         if self._turns.report():
-            self._last, self._paths = names_of(before), PathList(turn)
+            self._last, self._paths, self.num_over = names_of(before), PathList(turn), self.num_over + 1
 
     def begin(self) -> None:
         """Ends the present checkpoint: the next file begins another one."""
@@ -308,7 +308,7 @@ class Bursts:
             self._last_shape = shape_of([*self._gone, *self._paths])
             self._last_order = list(map(pattern_of, self._paths))
             self._last_end = "".join(self._last_order[-1:]) if self._after_report.isdisjoint(self._paths[1:]) else ""
-            self._is_cut = False
+            self._is_cut, self.num_over = False, self.num_over + 1
             self._layout, self._before = self.layout if self.is_certain else [], set(self._paths)
             self._present = Present()
             self._last, self._paths, self._num_alone = names, PathList(), 0

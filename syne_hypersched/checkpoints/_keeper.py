@@ -156,8 +156,7 @@ class GenerationKeeper:
         while self._followed:
             self._matcher.follow(*self._followed.popleft())
         self._observer.look()
-        self._matcher.forget(self._observer.lacking)
-        self._shelf.discard(self._observer.lacking)
+        self._taker.discard_lacking()
 
     def is_saving(self) -> bool:
         """Whether a process is writing to the folder, has just written, or will probably write after its report."""
@@ -358,6 +357,7 @@ class GenerationKeeper:
         self._error = self._error or self._taker.error or observer.logs.complaint(os.path.realpath(self._spec.folder))
         self._look()
         observer.look_to_the_end()
+        self._taker.discard_lacking()
         self._tried.end()
         self._error, newest = self._error or self._tried.error, self._shelf.newest
         # On a busy machine, events are read late. If nothing has changed since SIGTERM, living processes wrote it all.

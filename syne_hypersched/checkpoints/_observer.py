@@ -14,6 +14,7 @@ from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
 from syne_hypersched.checkpoints._files import Tree, come, is_in, is_mark, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
+from syne_hypersched.checkpoints._lacking import Lacking
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._numbers import has_name
@@ -60,6 +61,8 @@ class Observer:
         Whether files that are finished soon belong to the last checkpoint, although a report came in between.
     taken
         Content of the folder when the last generation was taken.
+    lacking
+        Generations that lack files.
     made
         Empty folders that something will be put into, and when each was made (monotonic seconds).
     habits
@@ -106,9 +109,7 @@ class Observer:
         #: Files written to since no writer was last seen in the folder, and files that were only opened.
         self._unproven, self._untold = set[str](), set[str]()
         self.made: dict[str, float] = {}
-        #: The generation of the present checkpoint taken since the last report, and generations that lack files.
-        self._taken_in_burst: int | None = None
-        self.lacking: list[int] = []
+        self.lacking = Lacking()
 
     @property
     def is_complete(self) -> bool:
@@ -183,7 +184,8 @@ class Observer:
 
     def mark_taken(self, live: Tree, number: int | None = None) -> None:
         """Notes that the present folder was taken as a generation; ``number`` is given if it is a new one."""
-        self.is_dirty, self.has_reported, self.taken, self._taken_in_burst = False, False, live, number
+        self.is_dirty, self.has_reported, self.taken = False, False, live
+        self.lacking.take(number, self.bursts.num_over)
         self.changed.clear()
         self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
@@ -211,6 +213,7 @@ class Observer:
         """Handles the last events, after all processes are gone."""
         self.look()
         self._tell(self.log.new_reports(self.log.size(), to_the_end=True))
+        self.lacking.settle(self.bursts.num_over)
 
     def _tell(self, reports: Sequence[RawReport], is_certain: bool = False) -> None:
         """Tells the matcher the reports. If ``is_certain``, no file was finished meanwhile."""
@@ -225,7 +228,8 @@ class Observer:
             self.bursts.report(is_certain)
             self.habits.report()
             self._finished.clear()
-            self.has_reported, self._taken_in_burst = True, None
+            self.lacking.report(self.bursts.num_over)
+            self.has_reported = True
             self.doubts.report(raw.end)
 
     def begin(self, paths: Iterable[str], now: float) -> None:
@@ -344,9 +348,8 @@ class Observer:
         if begins:
             # Files that were written aside before are moved one by one.
             self._finished = {path} if move is None else self._finished | {path}
-        elif self._taken_in_burst is not None:
-            self.lacking.append(self._taken_in_burst)
-        self._parts[path], self._taken_in_burst = after, None
+        self.lacking.add(begins)
+        self._parts[path] = after
         goes_on = (move is not None and move.was_part) or (not begins and (self.is_open or is_expected))
         self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
         self.is_open = True
@@ -369,8 +372,8 @@ class Observer:
         self.habits.moved_away(path, is_aside)
         self._unannounced.forget(path)
         was_part = is_aside and self.bursts.withdraw(path)
-        if was_part and self.lacking:  # the generation does not lack this file, which had another name
-            self._taken_in_burst = self.lacking.pop()
+        if was_part:
+            self.lacking.withdraw()
         if not is_aside:
             self.bursts.set_aside(path)
         self.doubts.forget(path)

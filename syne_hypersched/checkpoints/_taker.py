@@ -93,6 +93,8 @@ class Taker:
                 self._matcher.taken(newest.number)
             observer.mark_taken(live)
             return True
+        observer.lacking.settle(observer.bursts.num_over)
+        self.discard_lacking()
         generation = self.describe(live, self._matcher.current)
         copied = self._paths_to_copy(generation)
         with self._leases(generation, copied) as leases:
@@ -130,6 +132,12 @@ class Taker:
                 self._patience.spend(leases.waited_s, self.tried_s[1])
         shelf.prune(self._matcher.needed)
         return True
+
+    def discard_lacking(self) -> None:
+        """Removes the generations that lack files."""
+        if numbers := self._observer.lacking.numbers:
+            self._matcher.forget(numbers)
+            self._shelf.discard(numbers)
 
     def hold(self, live: Tree | None = None) -> None:
         """Copies a folder that may not be whole, unless a process writes to it; see :meth:`Shelf.hold`.

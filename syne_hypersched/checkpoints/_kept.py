@@ -9,6 +9,9 @@ from syne_hypersched.checkpoints._generation import Kept
 from syne_hypersched.checkpoints._numbers import pattern_of
 from syne_hypersched.checkpoints._path_list import folders_of
 
+#: So many names of temporary files are remembered: those that were moved last. Some programs draw each at random.
+_MOST_ASIDES = 4096
+
 
 class Habits:
     """Predicts which files a script will not write to any more, so that a hard link can replace a copy.
@@ -24,8 +27,8 @@ class Habits:
         self._kept: dict[str, Kept] = {}
         #: Files that were moved into place, and not written to there.
         self._moved: set[str] = set()
-        #: Patterns of names (without numbers): of files that were rewritten in place; of files in generations, with
-        #: the first name of each; and of files that are always moved away.
+        #: Patterns of names (without numbers): of files that were rewritten in place; and of files in generations, with
+        #: the first name of each.
         self._rewritten: set[str] = set()
         self._taken: dict[str, str] = {}
         #: Patterns of names of which a file had a hard link in a generation; and of which such a file was written to.
@@ -34,9 +37,10 @@ class Habits:
         #: Finished files; those finished since the last report; and earlier ones, as the first name of each pattern.
         self._finished, self._recent = set[str](), set[str]()
         self._earlier: dict[str, str] = {}
-        self._asides: set[str] = set()
-        #: A file that was moved away just after it was written, for the first time; and names that were moved away.
-        self._doubtful, self._settled = "", set[str]()
+        #: Patterns of names that were moved away, the newest last, and whether they seem to be always moved away.
+        self._asides: dict[str, bool] = {}
+        #: A file that was moved away just after it was written, for the first time.
+        self._doubtful = ""
         #: Places of entries that were written aside and moved there since the last report, by the pattern of their
         #: old names, as long as nothing of that pattern is written. And the pattern of the entry that is being moved.
         self._came: dict[str, set[str]] = {}
@@ -69,7 +73,7 @@ class Habits:
         pattern = pattern_of(path)
         if path == self._doubtful:  # the file was moved out of the way of this one
             self._doubtful = ""
-            self._asides.discard(pattern)
+            self._asides[pattern] = False
         for aside in self._came.keys() & {pattern, *folders_of(pattern)}:
             del self._came[aside]
         is_surprise = False
@@ -132,9 +136,13 @@ class Habits:
         self._leaving = pattern_of(path) if is_aside else None
         if is_aside:
             pattern = pattern_of(path)
-            self._doubtful = "" if pattern in self._asides or pattern in self._settled else path
-            self._settled.add(pattern)
-            self._asides.add(pattern)
+            self._doubtful = "" if pattern in self._asides else path
+            self._asides.pop(pattern, None)
+            self._asides[pattern] = True
+            if len(self._asides) > _MOST_ASIDES:
+                del self._asides[next(iter(self._asides))]
+            self._finished.discard(path)
+            self._recent.discard(path)
 
     def removed(self, path: str) -> bool:
         """Notes a removal. Returns whether it shows that files of some name are not written aside.
@@ -146,7 +154,8 @@ class Habits:
         if aside is None:
             return False
         self._came[aside] -= places
-        self._asides.discard(aside)
+        if aside in self._asides:
+            self._asides[aside] = False
         return True
 
     def take(self, tree: Tree) -> None:
@@ -161,7 +170,7 @@ class Habits:
     def is_aside(self, path: str) -> bool:
         """Whether files of this name, or a folder that contains them, are written aside and then moved into place."""
         pattern = pattern_of(path)
-        return pattern in self._asides or any(folder in self._asides for folder in folders_of(pattern))
+        return any(self._asides.get(place) for place in (pattern, *folders_of(pattern)))
 
     def any_aside(self, paths: Collection[str]) -> bool:
         """Whether any of the paths is written aside and then moved into place."""
@@ -171,7 +180,3 @@ class Habits:
         """Whether a folder has files, and all of them will still be moved into place: it holds no checkpoint."""
         files = [path for path, state in tree.items() if state.kind != "folder"]
         return bool(files) and all(map(self.is_aside, files))
-
-    def is_rewritten(self, path: str) -> bool:
-        """Whether files of this name are known to be written in place repeatedly."""
-        return pattern_of(path) in self._rewritten

@@ -19,7 +19,7 @@ class OpenLogs:
     """Keeps what is known about open files. Paths are absolute; any thread may ask."""
 
     def __init__(self) -> None:
-        #: At how many reports each file was open, and when it was last written to (monotonic seconds).
+        #: Of files that are open: at how many reports each was, and when it was last written to (monotonic seconds).
         self._num_reports: dict[str, int] = {}
         self._written_s: dict[str, float] = {}
         self._sizes: dict[str, int] = {}
@@ -33,7 +33,7 @@ class OpenLogs:
 
     def hear(self, kind: str, path: str, now_s: float) -> None:
         """Notes a change of a file; see :class:`~syne_hypersched.checkpoints.Change`."""
-        if kind in ("created", "written", "closed"):
+        if kind in ("created", "written"):
             self.write(path, now_s)
         if kind in ("closed", "removed", "moved away"):
             self.close(path)
@@ -95,6 +95,7 @@ class OpenLogs:
         self._logs.discard(path)
         self._num_reports.pop(path, None)
         self._sizes.pop(path, None)
+        self._written_s.pop(path, None)
 
 
 def _size_of(path: str) -> int:

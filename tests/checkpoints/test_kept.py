@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syne_hypersched.checkpoints import _kept as kept_module
 from syne_hypersched.checkpoints._files import FileState
 from syne_hypersched.checkpoints._kept import Habits
 
@@ -129,9 +130,8 @@ def test_a_file_that_is_written_again_is_copied():
     habits.written("model", {})
     assert habits.of(tree("model")) == {"model": "written"}
     habits.take(tree("model"))
-    assert not habits.is_rewritten("model")
     assert not habits.written("model", tree("model"))
-    assert habits.is_rewritten("model")
+    assert habits.of(tree("model")) == {"model": "written"}
 
 
 def test_files_with_numbers_are_taken_for_new_ones_from_the_second_on():
@@ -152,7 +152,8 @@ def test_files_with_numbers_are_new_ones_although_none_was_taken():
     assert habits.of(tree("model-1", "model-2", "model-3")) == dict.fromkeys(("model-1", "model-2", "model-3"), "new")
     habits.written("model-2", {})  # it begins again
     assert habits.of(tree("model-2")) == {"model-2": "written"}
-    assert habits.is_rewritten("model-4")
+    habits.written("model-4", {})
+    assert habits.of(tree("model-4")) == {"model-4": "written"}
 
 
 def test_parts_with_numbers_are_no_new_files():
@@ -187,3 +188,20 @@ def test_a_folder_that_was_moved_has_all_its_files_in_place():
         "checkpoint-3/model": "new",
         "checkpoint-30/model": "written",
     }
+
+
+def test_names_of_temporary_files_do_not_fill_the_memory(monkeypatch):
+    """Some programs draw them at random. Those that come again are remembered."""
+    monkeypatch.setattr(kept_module, "_MOST_ASIDES", 8)
+    habits = Habits()
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        for name in (f"{letter}.tmp", "model.tmp"):
+            habits.written(name, {})
+            habits.finished(name)
+            habits.moved_away(name)
+            habits.moved("model", {})
+        habits.report()
+    assert habits.is_aside("model.tmp")
+    assert habits.is_aside("z.tmp")
+    assert not habits.is_aside("a.tmp")
+    assert max(len(value) for value in vars(habits).values() if isinstance(value, (set, dict))) == 8

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from syne_hypersched.checkpoints import _kept as kept_module
 from syne_hypersched.checkpoints._files import read_tree
 from tests.checkpoints.seen import Seen
 from tests.checkpoints.steps import num_steps
@@ -226,3 +227,31 @@ def test_the_work_for_files_that_are_written_aside_grows_with_their_number_and_n
         return steps
 
     assert steps_for(100) < 6 * steps_for(25)
+
+
+def test_names_of_chance_do_not_fill_the_memory(seen, monkeypatch):
+    """A tuning of days may write millions of temporary files."""
+    monkeypatch.setattr(kept_module, "_MOST_ASIDES", 8)
+
+    def num_kept():
+        observer = seen.observer
+        parts = (observer, observer.habits, observer.bursts, observer.logs, observer.doubts, observer.lacking)
+        return sum(
+            len(value) for part in parts for value in vars(part).values() if isinstance(value, (set, dict, list))
+        )
+
+    def save(epoch):
+        for name in ("model", "state"):
+            aside = f"{hashlib.md5(f'{epoch} {name}'.encode()).hexdigest()}.partial"
+            (seen.folder / aside).write_text("weights")
+            seen.move(aside, name)
+        seen.observer.mark_taken(read_tree(seen.folder), epoch)
+        seen.quiet()
+        seen.report()
+
+    for epoch in range(20):
+        save(epoch)
+    before = num_kept()
+    for epoch in range(20, 60):
+        save(epoch)
+    assert num_kept() <= before + 2

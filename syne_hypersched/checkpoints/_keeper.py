@@ -388,13 +388,13 @@ class GenerationKeeper:
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
         elif not (self._tried.is_in_doubt or is_cut):
             self._taker.take_last_complete(is_tried)
-        live = self._tried.put_back(is_torn=not is_tried) or live
+        live = (put_back := self._tried.put_back(is_torn=not is_tried)) or live
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
             # A checkpoint that was finished earlier may still exist beside the torn one.
-            has_content = observer.has_finished and num_bytes(found) > 0
+            has_content = bool(put_back) or (observer.has_finished and num_bytes(found) > 0)
             self._write_notes(live, is_whole, is_torn=not is_tried and not has_content)
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,
-            self._matcher.order.value, self._error or self._taker.error,
+            self._matcher.order.value, self._error or self._taker.error or self._tried.error,
         )  # fmt: skip

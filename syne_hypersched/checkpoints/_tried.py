@@ -2,7 +2,8 @@
 
 The first kind is a checkpoint that a launch tries to continue from. It is copied while the script starts, because a
 script that writes in place may begin to overwrite it with its first report. If the script loads the checkpoint, it was
-whole, and the copy becomes a generation. Otherwise, the copy is removed.
+whole, and the copy becomes a generation. If the script is killed in its first save, before its first report, nobody
+knows, and the copy replaces the folder, so that the next launch can try it again. Otherwise, the copy is removed.
 
 The second kind is the first checkpoint of a thread. It is not known to be complete, because the script reports while it
 saves. The copy is never published. But if the script is killed during its second save, the copy replaces the folder, so
@@ -51,7 +52,7 @@ class TriedCheckpoint:
     def __init__(self, taker: Taker, shelf: Shelf, observer: Observer, matcher: Matcher, is_in_doubt: bool) -> None:
         self._taker, self._shelf, self._observer, self._matcher = taker, shelf, observer, matcher
         self.is_in_doubt = self._is_for_try = is_in_doubt
-        self.error = ""
+        self.error, self._num_before = "", matcher.num_reports
         #: When the last file of the held first checkpoint was finished (monotonic); also set if holding it failed.
         self._first_s: float | None = None
 
@@ -85,8 +86,8 @@ class TriedCheckpoint:
             self.is_in_doubt, self._observer.is_dirty = False, True
 
     def end(self) -> None:
-        """Decides about the copy when the processes of the launch are gone."""
-        if self._is_for_try:
+        """Decides about the copy when the processes of the launch are gone, if the script has reported."""
+        if self._is_for_try and self._matcher.num_reports > self._num_before:
             self._end_hold(is_whole=self._matcher.has_loaded)
 
     def _hold_first(self) -> None:
@@ -105,13 +106,13 @@ class TriedCheckpoint:
             self._hold()
 
     def put_back(self, is_torn: bool) -> Tree:
-        """Replaces a torn folder with the held first checkpoint. Returns the folder, or nothing if not replaced."""
+        """Replaces a torn folder with the held checkpoint. Returns the folder, or nothing if not replaced."""
         try:
-            if is_torn and not self._is_for_try:
+            if is_torn:
                 return self._shelf.put_back_held()
             self._shelf.end_hold(is_whole=False)
         except OSError as error:
-            self.error = f"the first checkpoint could not be put back: {error}"
+            self.error = f"the checkpoint that was held could not be put back: {error}"
         return {}
 
     def _end_hold(self, is_whole: bool) -> None:

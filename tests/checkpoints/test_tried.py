@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
@@ -30,10 +31,15 @@ class Trial:
                 evidence={"levels": known, "highest": max(levels, default=-1e308), "step": None, "level": None},
             )
         )
-        spec = CheckpointSpec(
-            str(self.folder), str(self.log), launch=1, num_reports=len(levels), time_attr="epoch", metric="loss"
+        self.spec = CheckpointSpec(
+            str(self.folder), str(self.log), launch=0, num_reports=len(levels), time_attr="epoch", metric="loss"
         )
-        self.keeper = GenerationKeeper(spec, lambda _: None)
+        self.again()
+
+    def again(self):
+        """The next launch."""
+        self.spec = dataclasses.replace(self.spec, launch=self.spec.launch + 1)
+        self.keeper = GenerationKeeper(self.spec, lambda _: None)
         assert not self.keeper.prepare().restored
 
     def write(self, text):
@@ -99,6 +105,26 @@ def test_what_may_not_have_been_loaded_is_not_kept(tmp_path, levels, reports):
         trial.end()
     assert trial.kept() == []
     assert not trial.held()
+
+
+@pytest.mark.parametrize("name", ["model", "model.tmp"])
+def test_a_launch_that_is_killed_in_its_first_save_leaves_the_checkpoint_to_the_next_one(tmp_path, name):
+    """Whether it has loaded the checkpoint shows only with its first report."""
+    trial = Trial(tmp_path)
+    trial.copy()
+    with open(trial.folder / name, "w") as file:
+        file.write("half of")
+        file.flush()
+        assert not trial.end().is_whole
+    assert (trial.folder / "model").read_text() == "epoch 1"
+    assert not trial.held()
+    assert trial.kept() == []  # it may not be whole
+    trial.again()
+    assert (trial.folder / "model").read_text() == "epoch 1"
+    trial.copy()
+    trial.report(2.0)
+    trial.end()
+    assert trial.kept() == ["epoch 1"]
 
 
 def test_what_is_overwritten_before_it_is_copied_is_not_kept(tmp_path):

@@ -60,22 +60,24 @@ def read_with_size(
     return [*seen, None], size  # more may follow, and the next changes may be older than the reports
 
 
-def linked(change: Change | None, linked: Collection[str]) -> Change | None:
-    islinked = change is not None and change.kind == "created" and change.path in linked
-    return Change("linked", change.path) if change is not None and islinked else change
+def as_linked(change: Change | None, paths: Collection[str]) -> Change | None:
+    """A change; that of a new entry among ``paths``, which were complete at once, is ``linked``."""
+    is_linked = change is not None and change.kind == "created" and change.path in paths
+    return Change("linked", change.path) if change is not None and is_linked else change
 
 
 def without_known(changes: Sequence[Change | None]) -> list[Change | None]:
     """Changes without the entries that only seemed to exist, or to be finished, before the watch began.
 
     An entry of a new folder that is made after the watch began, and before the folder is read, is found and reported.
-    A file that is closed after the watch began, and before it is examined, was open when the watch began.
+    A file that is closed after the watch began, and before it is examined, was open when the watch began. An entry of a
+    folder in a new folder may be found twice: with the outer folder, and when the inner one is reported.
     """
     #: Kind of the next change of each path, and of the next one that is no write.
     following: dict[str, str] = {}
     ends: dict[str, str] = {}
     left: list[Change | None] = []
-    for change in reversed(changes):
+    for change in reversed(_found_once(changes)):
         if change is not None:
             path, kind, come = change.path, change.kind, following.get(change.path)
             if (kind == "lost" and come in ("created", "moved")) or (kind == "written" and come == "created"):
@@ -87,6 +89,18 @@ def without_known(changes: Sequence[Change | None]) -> list[Change | None]:
                 ends[path] = kind
         left.append(change)
     return left[::-1]
+
+
+def _found_once(changes: Sequence[Change | None]) -> list[Change | None]:
+    last: dict[str, str] = {}
+    left: list[Change | None] = []
+    for change in changes:
+        if change is not None:
+            if change.kind == "lost" == last.get(change.path):
+                continue
+            last[change.path] = change.kind
+        left.append(change)
+    return left
 
 
 def without_ends(changes: Sequence[Change | None], filled: Collection[str]) -> list[Change | None]:

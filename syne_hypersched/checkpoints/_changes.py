@@ -6,11 +6,12 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
 
 from syne_hypersched.checkpoints import _inotify as inotify
-from syne_hypersched.checkpoints._change import Change, linked, without_ends, without_known
-from syne_hypersched.checkpoints._files import is_empty_file, is_link, is_other
+from syne_hypersched.checkpoints._change import Change, as_linked, without_ends, without_known
+from syne_hypersched.checkpoints._files import is_empty_file, is_in, is_link, is_other
 from syne_hypersched.checkpoints._inotify import Inotify
 from syne_hypersched.checkpoints._leases import is_being_written
 
@@ -61,13 +62,13 @@ class ChangeWatch:
 
     Attributes
     ----------
-    is_open
-        Returns whether a file is open for writing (absolute path). Called where the kernel does not tell, since the
-        file system has no leases.
+    open_files
+        Returns the files that are open for writing (absolute paths without symbolic links). Called where the kernel
+        does not tell whether a file is open, since the file system has no leases.
     """
 
     def __init__(self, folder: str, log: str) -> None:
-        self.is_open: Callable[[str], bool] = lambda _: False
+        self.open_files: Callable[[], Collection[str]] = frozenset
         self._folder = folder
         self._name = os.path.basename(folder)
         self._inotify = Inotify()
@@ -110,7 +111,7 @@ class ChangeWatch:
             more = self._read_all()
             come -= {change.path for change in more if change is not None}  # a process does write to it
             found += more
-        return without_ends([linked(change, links | come) for change in found], filled)
+        return without_ends([as_linked(change, links | come) for change in found], filled)
 
     def _read_all(self) -> list[Change | None]:
         """The next changes, and those that came while found files were examined."""
@@ -128,7 +129,7 @@ class ChangeWatch:
         events.reverse()
         while events:
             event = events.pop()
-            if _is_exchange([event, *events[:-4:-1]]) and self._paths.get(event.watch) is not None:
+            if _is_exchange([event, *events[:-4:-1]]) and self._exists(events[-1]):
                 found += self._exchange(event, *(events.pop() for _ in range(3)))
             elif event.mask & inotify.Q_OVERFLOW:
                 self._renew()
@@ -162,6 +163,7 @@ class ChangeWatch:
                 self._add(f"{path}/")
             return [Change("moved", path)]
         if event.mask & inotify.MOVED_FROM:
+            self._begun = {file for file in self._begun if not is_in(file, path)}
             if is_folder:
                 self._leave(event.cookie, f"{path}/")
             return [Change("moved away", path, is_folder=is_folder)]
@@ -184,6 +186,11 @@ class ChangeWatch:
         if is_new:
             (self._others.add if is_other(os.path.join(self._folder, path)) else self._others.discard)(path)
         return path not in self._others
+
+    def _exists(self, event: inotify.InotifyEvent) -> bool:
+        """Whether there is an entry now where one came. After a move and a move back, there is none."""
+        parent = self._paths.get(event.watch)
+        return parent is not None and os.path.lexists(os.path.join(self._folder, f"{parent}{event.name}"))
 
     def _exchange(
         self, left: inotify.InotifyEvent, came: inotify.InotifyEvent, _: object, last: inotify.InotifyEvent
@@ -240,12 +247,14 @@ class ChangeWatch:
         """The files below a folder that is watched from now on, and whether each is finished.
 
         The kernel reports the closing of a file before it grants a lease on it. So if a file has a lease, it was closed
-        before the watch began, or its closing is among the next events (:func:`_without_known`).
+        before the watch began, or its closing is among the next events (:func:`without_known`).
         """
-        changes = []
+        changes, open_files = [], cache(self.open_files)
         for file in self._files(path):
+            self._unlinked.discard(file)
             place = os.path.join(self._folder, file)
-            if is_being_written(place, otherwise=self.is_open):
+            # A process may write to a link under another name. Its closing is then reported there.
+            if not is_link(place) and is_being_written(place, lambda at: os.path.realpath(at) in open_files()):
                 self._begun.add(file)
                 if is_empty_file(place):
                     self._fresh.add(file)
@@ -295,6 +304,7 @@ class ChangeWatch:
 
     def _renew(self) -> None:
         """Watches the present folder, and stops watching earlier folders of the same name."""
+        self._unlinked.clear()
         before = {watch for watch, path in self._paths.items() if path is not None}
         for watch in before - self._add(""):
             self._inotify.remove(watch)

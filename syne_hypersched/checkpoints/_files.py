@@ -50,12 +50,13 @@ def read_tree(folder: Path | str) -> Tree:
     return dict(sorted(found.items()))
 
 
-def read_present(folder: str, changed: Collection[str], *before: Tree) -> Tree:
+def read_present(folder: str, changed: Collection[str], rewritten: Collection[str], *before: Tree) -> Tree:
     """The entries below a folder. The state of a file that was written again differs from its states before.
 
     A file that is written in place may keep its size and its time. The script may set the time or copy it from another
     file, or it may write twice within one tick of the file system's clock. Such a file gets a later time: one tick, or
-    as many as are needed.
+    as many as are needed. So does a file that was put into place, since it may have the inode number of a removed file.
+    But a file with several hard links that was only moved is the same file, and a generation may share it.
 
     Parameters
     ----------
@@ -63,12 +64,15 @@ def read_present(folder: str, changed: Collection[str], *before: Tree) -> Tree:
         The folder.
     changed
         Paths that have changed since each ``before``.
+    rewritten
+        Those of them that were written to there.
     before
         The entries at earlier times.
     """
     tree = read_tree(folder)
     for _ in before:  # a later time may be that of another earlier state
-        again = [path for path in changed if _is_as_before(path, tree, before)]
+        same = [path for path in changed if _is_as_before(path, tree, before)]
+        again = [path for path in same if path in rewritten or not is_link(os.path.join(folder, path))]
         if not again:
             break
         for path in again:

@@ -17,7 +17,7 @@ from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import ChangeWatch
 from syne_hypersched.checkpoints._drain import begin_drain
 from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge, may_be_cut
-from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
+from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_tree
 from syne_hypersched.checkpoints._layouts import known_layout
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
@@ -372,7 +372,7 @@ class GenerationKeeper:
         if is_cut and state is not None and state.generation is not None:
             self._matcher.forget([state.generation])
             self._shelf.discard([state.generation])
-        found = read_present(self._spec.folder, observer.changed, observer.taken, {} if newest is None else newest.live)
+        found = self._taker.present()
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(
             observer, found, newest.live if newest is not None else None, exit_codes, has_left, has_handled, is_proven,

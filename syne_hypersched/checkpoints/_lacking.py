@@ -1,7 +1,8 @@
 """Finds generations that lack files, because a file was written after they were taken.
 
-That file may also be the first one of another checkpoint. This shows only later, for example if a script alternates
-between two names. So a generation lacks the file only if, at the next report, no other checkpoint has begun.
+That file may also be the first one of another checkpoint. This may show only later, for example if a script alternates
+between two names. So it is decided when the next checkpoint certainly begins, at the next report, or when another
+generation is taken: a generation lacks the file unless it has turned out that the file began another checkpoint.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 class Lacking:
     """Follows the generations of the present checkpoint.
 
-    Each method that receives ``num_over`` expects the number of checkpoints that are over, as far as it is known.
+    Each method that receives ``num_over`` expects the number of checkpoints that are over, as far as is known.
 
     Attributes
     ----------
@@ -30,8 +31,27 @@ class Lacking:
         """Notes that a generation was taken; None: the folder is the same as an earlier generation."""
         self._taken = None if number is None else (number, num_over)
 
-    def add(self, begins: bool) -> None:
-        """Notes that a file was finished; ``begins``: it is certainly the first one of another checkpoint."""
+    @property
+    def is_unsure(self) -> bool:
+        """Whether any generation may lack files."""
+        return bool(self._unsure)
+
+    def keep(self, number: int) -> None:
+        """Notes that the folder is the same as a generation, which therefore lacks nothing."""
+        self._unsure = [(other, over) for other, over in self._unsure if other != number]
+
+    def add(self, begins: bool, num_over: int) -> None:
+        """Notes that a file was finished.
+
+        Parameters
+        ----------
+        begins
+            Whether it is certainly the first one of another checkpoint.
+        num_over
+            As it was before that.
+        """
+        if begins:
+            self.settle(num_over)
         self._is_last = not begins and self._taken is not None
         if not begins and self._taken is not None:
             self._unsure.append(self._taken)

@@ -49,6 +49,8 @@ class Observer:
         Time of the last change (monotonic seconds).
     changed
         Paths that have changed since the last generation was taken.
+    rewritten
+        Those of them that were written to, and not only moved.
     num_changes, num_log_changes
         Number of changes seen in the folder, and number of those that concern only a log in the folder.
     has_reported
@@ -80,7 +82,7 @@ class Observer:
     ) -> None:
         self._folder = os.path.realpath(spec.folder)
         self._watch = watch
-        watch.is_open = lambda path: path in open_for_writing(self.pids, self._folder)
+        watch.open_files = lambda: open_for_writing(self.pids, self._folder)
         #: Entries that existed before the launch.
         self._at_start = read_tree(self._folder)
         self._matcher, self._on_surprise = matcher, on_surprise
@@ -90,7 +92,8 @@ class Observer:
         self._complete, self.logs, self._unannounced = LastComplete(), OpenLogs(), Unannounced(self._folder)
         self.taken: Tree = {}
         self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
-        self.changed, self.num_changes, self.num_log_changes, self.changed_s = set[str](), 0, 0, 0.0
+        self.changed, self.rewritten = set[str](), set[str]()
+        self.num_changes, self.num_log_changes, self.changed_s = 0, 0, 0.0
         #: Everything that happened before this time is known (monotonic seconds).
         self._looked_s = time.monotonic()
         #: Files that were written to after they were made.
@@ -187,6 +190,7 @@ class Observer:
         self.is_dirty, self.has_reported, self.taken = False, False, live
         self.lacking.take(number, self.bursts.num_over)
         self.changed.clear()
+        self.rewritten.clear()
         self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
 
@@ -267,6 +271,10 @@ class Observer:
             is_vague = change.kind == "lost" and not self.log.is_by_report(self._watch.changed_at(change.path))
             self._advance(change, after, now_before if is_vague else before, now)
             (self.changed.discard if change.kind in ("removed", "moved away") else self.changed.add)(change.path)
+            if change.kind in ("written", "closed"):
+                self.rewritten.add(change.path)
+            elif change.kind == "removed":
+                self.rewritten.discard(change.path)
         if is_surprise:
             self._on_surprise()
 
@@ -344,11 +352,12 @@ class Observer:
             self._matcher.change(after, before, now, is_save=False)
             return
         is_expected = self.bursts.expects(path)
+        num_over = self.bursts.num_over
         begins = self.bursts.add(path)
         if begins:
             # Files that were written aside before are moved one by one.
             self._finished = {path} if move is None else self._finished | {path}
-        self.lacking.add(begins)
+        self.lacking.add(begins, num_over)
         self._parts[path] = after
         goes_on = (move is not None and move.was_part) or (not begins and (self.is_open or is_expected))
         self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
@@ -377,7 +386,7 @@ class Observer:
         if not is_aside:
             self.bursts.set_aside(path)
         self.doubts.forget(path)
-        for paths in (self._finished, self.changed, self._unproven, self._untold):
+        for paths in (self._finished, self.changed, self.rewritten, self._unproven, self._untold):
             paths.difference_update(within(paths))
         for other in within(self.made):
             del self.made[other]

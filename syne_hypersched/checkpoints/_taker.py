@@ -81,8 +81,14 @@ class Taker:
         """Takes a generation of the present folder; returns False if a process writes to it, or wrote meanwhile."""
         observer, shelf = self._observer, self._shelf
         began_s, num_changes, num_log_changes = time.monotonic(), observer.num_changes, observer.num_log_changes
+        live = self.present()
+        if observer.lacking.is_unsure:
+            if shelf.newest is not None and shelf.newest.live == live:
+                observer.lacking.keep(shelf.newest.number)
+            observer.lacking.settle(observer.bursts.num_over)
+            self.discard_lacking()
+            live = self.present()  # which differs from the generation that is the newest now
         newest = shelf.newest
-        live = read_present(self._spec.folder, observer.changed, observer.taken, {} if newest is None else newest.live)
         observer.look()
         if observer.num_changes != num_changes:
             return False  # the folder may mix two states
@@ -93,8 +99,6 @@ class Taker:
                 self._matcher.taken(newest.number)
             observer.mark_taken(live)
             return True
-        observer.lacking.settle(observer.bursts.num_over)
-        self.discard_lacking()
         generation = self.describe(live, self._matcher.current)
         copied = self._paths_to_copy(generation)
         with self._leases(generation, copied) as leases:
@@ -132,6 +136,12 @@ class Taker:
                 self._patience.spend(leases.waited_s, self.tried_s[1])
         shelf.prune(self._matcher.needed)
         return True
+
+    def present(self) -> Tree:
+        """The folder; a file that was written again differs from what it was in the newest generation."""
+        observer, newest = self._observer, self._shelf.newest
+        before = (observer.taken, {} if newest is None else newest.live)
+        return read_present(self._spec.folder, observer.changed, observer.rewritten, *before)
 
     def discard_lacking(self) -> None:
         """Removes the generations that lack files."""

@@ -59,7 +59,7 @@ def test_an_empty_file_in_a_folder_that_is_found_is_nothing_yet(watched):
 
 def test_without_leases_who_watches_tells_whether_a_found_file_is_open(watched, monkeypatch):
     monkeypatch.setattr(_leases, "_is_on_network", lambda device: True)
-    watched.watch.is_open = lambda path: os.path.basename(path) == "model"
+    watched.watch.open_files = lambda: {os.path.realpath(watched.folder / "step-1" / "model")}
     (watched.folder / "step-1").mkdir()
     (watched.folder / "step-1" / "optimiser").write_text("x")
     (watched.folder / "step-1" / "model").write_text("x")

@@ -213,7 +213,7 @@ def test_a_file_that_was_written_again_differs_although_its_size_and_time_are_th
     (tmp_path / "model").write_text("2")
     os.utime(tmp_path / "model", (5, 5))
     assert read_tree(tmp_path) == before
-    present = read_present(str(tmp_path), {"model", "gone"}, before)
+    present = read_present(str(tmp_path), {"model", "gone"}, {"model"}, before)
     assert present["model"] != before["model"]
     assert present["other"] == before["other"]
     assert read_tree(tmp_path) == present
@@ -226,8 +226,19 @@ def test_it_differs_from_each_of_its_earlier_states(tmp_path):
     later = {"model": before["model"]._replace(mtime_ns=6)}
     for states in ((before, later), (later, before)):
         os.utime(tmp_path / "model", ns=(5, 5))
-        present = read_present(str(tmp_path), {"model"}, *states)
+        present = read_present(str(tmp_path), {"model"}, (), *states)
         assert present["model"] not in (before["model"], later["model"])
+
+
+@pytest.mark.parametrize(("is_linked", "is_rewritten"), [(False, False), (False, True), (True, False), (True, True)])
+def test_a_file_of_a_generation_that_was_only_moved_away_and_back_keeps_its_time(tmp_path, is_linked, is_rewritten):
+    (folder := tmp_path / "checkpoints").mkdir()
+    (folder / "model").write_text("1")
+    if is_linked:
+        os.link(folder / "model", tmp_path / "generation")
+    before = read_tree(folder)
+    present = read_present(str(folder), {"model"}, {"model"} if is_rewritten else set(), before)
+    assert (present == before) == (is_linked and not is_rewritten)
 
 
 def test_a_file_that_differs_anyway_keeps_its_time(tmp_path):
@@ -235,7 +246,7 @@ def test_a_file_that_differs_anyway_keeps_its_time(tmp_path):
     before = read_tree(tmp_path)
     (tmp_path / "model").write_text("22")
     os.utime(tmp_path / "model", (5, 5))
-    read_present(str(tmp_path), {"model"}, before)
+    read_present(str(tmp_path), {"model"}, {"model"}, before)
     assert os.stat(tmp_path / "model").st_mtime == 5
 
 

@@ -75,7 +75,7 @@ def test_an_error_at_the_end_is_told(in_process, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     script = in_process()
-    monkeypatch.setattr(keeper_module, "read_present", fail)
+    monkeypatch.setattr(script.keeper._taker, "present", fail)
     ending = script.end()
     assert (ending.is_whole, "Permission denied" in ending.error) == (False, True)
 

@@ -9,7 +9,7 @@ from syne_hypersched.checkpoints._lacking import Lacking
 def test_a_file_that_is_written_after_a_generation_is_missing_in_it():
     lacking = Lacking()
     lacking.take(1, num_over=0)
-    lacking.add(begins=False)
+    lacking.add(begins=False, num_over=0)
     assert lacking.numbers == []
     lacking.report(num_over=0)
     assert lacking.numbers == [1]
@@ -18,10 +18,10 @@ def test_a_file_that_is_written_after_a_generation_is_missing_in_it():
 def test_it_is_not_if_it_turns_out_to_be_the_first_of_another_checkpoint():
     lacking = Lacking()
     lacking.take(1, num_over=0)
-    lacking.add(begins=False)
+    lacking.add(begins=False, num_over=0)
     lacking.report(num_over=1)
     assert lacking.numbers == []
-    lacking.add(begins=False)
+    lacking.add(begins=False, num_over=0)
     lacking.report(num_over=1)
     assert lacking.numbers == []
 
@@ -30,10 +30,10 @@ def test_a_report_in_between_or_the_certain_beginning_of_another_checkpoint_make
     lacking = Lacking()
     lacking.take(1, num_over=0)
     lacking.report(num_over=0)
-    lacking.add(begins=False)
+    lacking.add(begins=False, num_over=0)
     lacking.take(2, num_over=0)
-    lacking.add(begins=True)
-    lacking.add(begins=False)
+    lacking.add(begins=True, num_over=0)
+    lacking.add(begins=False, num_over=0)
     lacking.settle(num_over=0)
     assert lacking.numbers == []
 
@@ -41,7 +41,7 @@ def test_a_report_in_between_or_the_certain_beginning_of_another_checkpoint_make
 def test_a_generation_that_is_not_new_lacks_nothing():
     lacking = Lacking()
     lacking.take(None, num_over=0)
-    lacking.add(begins=False)
+    lacking.add(begins=False, num_over=0)
     lacking.settle(num_over=0)
     assert lacking.numbers == []
 
@@ -49,12 +49,12 @@ def test_a_generation_that_is_not_new_lacks_nothing():
 def test_a_name_that_is_withdrawn_counts_only_if_no_other_file_came_before_it():
     lacking = Lacking()
     lacking.take(1, num_over=0)
-    lacking.add(begins=False)
+    lacking.add(begins=False, num_over=0)
     lacking.withdraw()
     lacking.settle(num_over=0)
     assert lacking.numbers == []
-    lacking.add(begins=False)
-    lacking.add(begins=False)
+    lacking.add(begins=False, num_over=0)
+    lacking.add(begins=False, num_over=0)
     lacking.withdraw()
     lacking.settle(num_over=0)
     assert lacking.numbers == [1]

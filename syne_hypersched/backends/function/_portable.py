@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import enum
 import functools
+import importlib
 import io
+import operator
 import pickle
 import sys
 import threading
@@ -15,7 +18,7 @@ from typing import Any
 
 import dill
 
-from syne_hypersched.backends.function._content import in_a_module, used_globals
+from syne_hypersched.backends.function._content import in_a_module, submodules, used_globals, used_names
 
 
 def portable_function(function: types.FunctionType) -> types.FunctionType:
@@ -40,18 +43,29 @@ def dump_function(function: types.FunctionType) -> bytes:
     and the function. Functions of ``__main__`` refer to its namespace, wherever they are loaded, so that they share
     what they change there, may call each other, and may use it in the body of a class. What has to be put into it shows
     in which of them are pickled, and that in what is put into it: until nothing is missing.
+
+    A module that is not installed, such as one beside the script, is imported anew and then gets its present values. If
+    one of them cannot be pickled, it only is imported.
     """
+    try:
+        return _dump(function, has_values=True)
+    except Exception:
+        return _dump(function, has_values=False)
+
+
+def _dump(function: types.FunctionType, has_values: bool) -> bytes:
     main = vars(sys.modules["__main__"])
     needed: set[str] = set()
+    names: set[str] = set()
     while True:
         pickled = io.BytesIO()
-        pickler = _FunctionPickler(pickled)
+        pickler = _FunctionPickler(pickled, names, has_values)
         for part in (main, *_in_order({name: main[name] for name in sorted(needed)}), function):
             pickler.dump(part)
-        missing = pickler.used_of_main - needed
-        if not missing:
+        if pickler.used_of_main <= needed and pickler.used_names <= names:
             return pickled.getvalue()
-        needed |= missing
+        needed |= pickler.used_of_main
+        names |= pickler.used_names
 
 
 def _in_order(values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -68,10 +82,18 @@ class _FunctionPickler(dill.Pickler):
 
     dispatch = dill._dill.MetaCatchingDict(dill.Pickler.dispatch.copy())
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(self, file: io.BytesIO, names: set[str], has_values: bool) -> None:
         super().__init__(file, recurse=False)
+        #: Whether modules that are not installed are pickled with their values.
+        self._has_values = has_values
+        #: Names in the code of all functions, as far as they are known.
+        self._names = names
+        #: Names in the code of the functions that were pickled.
+        self.used_names: set[str] = set()
         #: Names that functions look for in the namespace of ``__main__``.
         self.used_of_main: set[str] = set()
+        #: Packages that were pickled with modules below them.
+        self._packages: set[str] = set()
         #: Functions and what is pickled for them, by the addresses of both.
         self._portable: dict[int, tuple[types.FunctionType, types.FunctionType]] = {}
 
@@ -86,7 +108,33 @@ class _FunctionPickler(dill.Pickler):
             return
         if function.__globals__ is vars(sys.modules["__main__"]):
             self.used_of_main |= used_globals(function)
+        self.used_names |= used_names(function)
         dill.Pickler.dispatch[types.FunctionType](self, function)
+
+    def save_module(self, module: types.ModuleType) -> None:
+        """Pickles a module by name, together with the modules below it that functions use as its attributes."""
+        used = submodules(module, self._names)
+        if used and module.__name__ not in self._packages:
+            self._packages.add(module.__name__)
+            self.save_reduce(operator.itemgetter(0), ((module, *used),), obj=module)
+        elif not self._has_values and sys.modules.get(module.__name__) is module:
+            self.save_reduce(importlib.import_module, (module.__name__,), obj=module)
+        else:
+            dill.Pickler.dispatch[types.ModuleType](self, module)
+
+    def save_class(self, class_: type) -> None:
+        """Pickles a class by name or by value. Of a named tuple, dill forgets the methods."""
+        if class_.__bases__ != (tuple,) or not hasattr(class_, "_field_defaults") or in_a_module(class_):
+            dill.Pickler.dispatch[type](self, class_)
+            return
+        fields: tuple[str, ...] = class_._fields  # type: ignore[attr-defined]
+        defaults = [class_._field_defaults[name] for name in fields if name in class_._field_defaults]
+        make = functools.partial(collections.namedtuple, defaults=defaults, module=class_.__module__)
+        copy = vars(make(class_.__name__, fields))
+        added = {name: member for name, member in vars(class_).items() if name not in copy or name == "__qualname__"}
+        if class_.__repr__.__code__ is not copy["__repr__"].__code__:  # type: ignore[attr-defined]
+            added["__repr__"] = vars(class_)["__repr__"]
+        self.save_reduce(make, (class_.__name__, fields), (None, added), obj=class_)
 
     def save_enum(self, enum_class: Any) -> None:
         """Pickles an enumeration by name or by value, which dill cannot: its members refer to it."""
@@ -155,3 +203,5 @@ _FunctionPickler.dispatch[_LOCK] = _FunctionPickler.dispatch[_RLOCK] = _Function
 for _kind in (typing.TypeVar, typing.ParamSpec, typing.NewType):
     _FunctionPickler.dispatch[_kind] = _FunctionPickler.save_type_variable
 _FunctionPickler.dispatch[types.FunctionType] = _FunctionPickler.save_function
+_FunctionPickler.dispatch[types.ModuleType] = _FunctionPickler.save_module
+_FunctionPickler.dispatch[type] = _FunctionPickler.save_class

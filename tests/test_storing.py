@@ -131,7 +131,7 @@ class Unpicklable(TunerCallback):
         self.epochs = (epoch for epoch in range(3))
 
 
-@pytest.mark.parametrize("callbacks", [[WaitForReports], [StoreResultsCallback]])
+@pytest.mark.parametrize("callbacks", [[WaitForReports], [StoreResultsCallback, LiveProgress]])
 def test_a_tuner_goes_on_where_a_callback_cannot_be_pickled(tmp_path, monkeypatch, caplog, callbacks):
     tuner = make_tuner(tmp_path, monkeypatch, [Unpicklable(), *(callback() for callback in callbacks)])
     tuner.run()

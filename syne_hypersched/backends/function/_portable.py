@@ -57,11 +57,16 @@ def _dump(function: types.FunctionType, has_values: bool) -> bytes:
     main = vars(sys.modules["__main__"])
     needed: set[str] = set()
     names: set[str] = set()
+    recursive: list[type] = []
     while True:
         pickled = io.BytesIO()
-        pickler = _FunctionPickler(pickled, names, has_values)
-        for part in (main, *_in_order({name: main[name] for name in sorted(needed)}), function):
-            pickler.dump(part)
+        pickler = _FunctionPickler(pickled, names, recursive, has_values)
+        try:
+            for part in (main, *_in_order({name: main[name] for name in sorted(needed)}), function):
+                pickler.dump(part)
+        except _RefersToItself as error:
+            recursive.append(error.class_)
+            continue
         if pickler.used_of_main <= needed and pickler.used_names <= names:
             return pickled.getvalue()
         needed |= pickler.used_of_main
@@ -77,15 +82,34 @@ def _in_order(values: dict[str, Any]) -> list[dict[str, Any]]:
     return parts
 
 
+class _RefersToItself(Exception):
+    """A member of a class is an object of this class, for example."""
+
+    def __init__(self, class_: type) -> None:
+        super().__init__(class_)
+        self.class_ = class_
+
+
+class _Dispatch(dill._dill.MetaCatchingDict):  # type: ignore[misc]
+    """Finds the method for a type; that of ``type`` for every metaclass without one."""
+
+    def __missing__(self, kind: type) -> Callable[[Any, type], None]:
+        if issubclass(kind, type):
+            return _FunctionPickler.save_class
+        raise KeyError(kind)
+
+
 class _FunctionPickler(dill.Pickler):
     """Pickles functions that belong to no module as functions of ``__main__``."""
 
-    dispatch = dill._dill.MetaCatchingDict(dill.Pickler.dispatch.copy())
+    dispatch = _Dispatch(dill.Pickler.dispatch.copy())
 
-    def __init__(self, file: io.BytesIO, names: set[str], has_values: bool) -> None:
+    def __init__(self, file: io.BytesIO, names: set[str], recursive: list[type], has_values: bool) -> None:
         super().__init__(file, recurse=False)
         #: Whether modules that are not installed are pickled with their values.
         self._has_values = has_values
+        #: Classes that refer to themselves, which are pickled without their members at first.
+        self._recursive = recursive
         #: Names in the code of all functions, as far as they are known.
         self._names = names
         #: Names in the code of the functions that were pickled.
@@ -124,9 +148,28 @@ class _FunctionPickler(dill.Pickler):
 
     def save_class(self, class_: type) -> None:
         """Pickles a class by name or by value. Of a named tuple, dill forgets the methods."""
-        if class_.__bases__ != (tuple,) or not hasattr(class_, "_field_defaults") or in_a_module(class_):
+        if in_a_module(class_):
             dill.Pickler.dispatch[type](self, class_)
-            return
+        elif any(class_ is each for each in self._recursive):
+            self._save_in_two_steps(class_)
+        elif id(class_) in getattr(self, "_postproc", ()):
+            raise _RefersToItself(class_)
+        elif class_.__bases__ == (tuple,) and hasattr(class_, "_field_defaults"):
+            self._save_named_tuple(class_)
+        else:
+            dill.Pickler.dispatch[type](self, class_)
+
+    def _save_in_two_steps(self, class_: type) -> None:
+        members = {
+            name: member
+            for name, member in vars(class_).items()
+            if name != "_abc_impl" and not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType))
+        }
+        first = {name: members.pop(name) for name in ("__module__", "__slots__") if name in members}
+        first["__qualname__"] = class_.__qualname__
+        self.save_reduce(type(class_), (class_.__name__, class_.__bases__, first), (None, members), obj=class_)
+
+    def _save_named_tuple(self, class_: type) -> None:
         fields: tuple[str, ...] = class_._fields  # type: ignore[attr-defined]
         defaults = [class_._field_defaults[name] for name in fields if name in class_._field_defaults]
         make = functools.partial(collections.namedtuple, defaults=defaults, module=class_.__module__)

@@ -16,7 +16,7 @@ ENTRY_POINT = ROOT / "syne_hypersched" / "backends" / "function" / "_entry_point
 
 #: A script that stores one of its functions, and calls it. What it calls is printed.
 SCRIPT = """
-import asyncio, collections, concurrent.futures, dataclasses, enum, functools, pickle, signal, sys, threading, typing
+import abc, asyncio, concurrent.futures, dataclasses, enum, functools, pickle, signal, sys, threading, typing
 import xml.etree.ElementTree
 from pathlib import Path
 from syne_hypersched.backends.function._tune_function import serialise
@@ -97,6 +97,33 @@ Identity = typing.NewType("Identity", int)
 class Box(typing.Generic[T]):
     def __init__(self, value: T, identity: Identity = Identity(1)):
         self.value = value
+
+class Point:
+    __slots__ = ("x",)
+    origin = None
+    def __init__(self, x):
+        self.x = x + BASE
+    def __eq__(self, other):
+        return isinstance(other, Point) and self.x == other.x
+    def __init_subclass__(cls):
+        cls.of_subclass = BASE
+
+Point.origin = Point(0)
+
+class Near(Point):
+    def shifted(self):
+        return Point(self.x + Point.origin.x)
+
+class Shape(abc.ABC):
+    known = []
+    @abc.abstractmethod
+    def area(self): ...
+
+class Square(Shape):
+    def area(self):
+        return BASE
+
+Shape.known.append(Square())
 
 class Pair(typing.NamedTuple):
     first: int
@@ -232,6 +259,15 @@ def locks():
 def named_tuples():
     return Pair(1).both(), Pair(1).swapped, Pair._fields, Pair.__annotations__, Pair(1)._replace(second=3) < (1, 4)
 
+def classes_that_hold_their_own_objects():
+    try:
+        abstract = Shape()
+    except TypeError:
+        abstract = None
+    known = Shape.known[0]
+    same = isinstance(known, Square), isinstance(Near(1), Point), hasattr(Point(1), "__dict__")
+    return Point.origin.x, Point.origin == Point(0), Near(1).shifted().x, Near.of_subclass, same, known.area(), abstract
+
 def modules_below_others():
     class A:
         def parse(self):
@@ -273,7 +309,7 @@ KINDS = (
     "class_body", "own_names_of_a_class_body", "recursion", "shared_globals", "defaults", "annotations", "matching",
     "lambdas_and_comprehensions", "decorated", "closure", "data_classes", "coroutines_inside", "exceptions",
     "metaclasses", "members", "pickling_of_own_classes", "enumerations", "type_variables", "locks", "as_lambda",
-    "named_tuples", "modules_below_others",
+    "named_tuples", "modules_below_others", "classes_that_hold_their_own_objects",
 )  # fmt: skip
 
 

@@ -74,9 +74,10 @@ def submodules(package: types.ModuleType, names: set[str]) -> list[types.ModuleT
     if not hasattr(package, "__path__"):
         return []
     prefix = f"{package.__name__}."
+    loaded: dict[str, Any] = dict(sys.modules)  # anything may be put there
     return [
         module
-        for name, module in sorted(sys.modules.items())
+        for name, module in sorted(loaded.items(), key=operator.itemgetter(0))
         if name.startswith(prefix) and isinstance(module, types.ModuleType) and names.issuperset(name.split(".")[1:])
     ]
 

@@ -90,7 +90,7 @@ class _RefersToItself(Exception):
         self.class_ = class_
 
 
-class _Dispatch(dill._dill.MetaCatchingDict):  # type: ignore[misc]
+class _Dispatch(dill._dill.MetaCatchingDict):
     """Finds the method for a type; that of ``type`` for every metaclass without one."""
 
     def __missing__(self, kind: type) -> Callable[[Any, type], None]:
@@ -165,17 +165,17 @@ class _FunctionPickler(dill.Pickler):
             for name, member in vars(class_).items()
             if name != "_abc_impl" and not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType))
         }
-        first = {name: members.pop(name) for name in ("__module__", "__slots__") if name in members}
+        first: dict[str, Any] = {name: members.pop(name) for name in ("__module__", "__slots__") if name in members}
         first["__qualname__"] = class_.__qualname__
         self.save_reduce(type(class_), (class_.__name__, class_.__bases__, first), (None, members), obj=class_)
 
-    def _save_named_tuple(self, class_: type) -> None:
-        fields: tuple[str, ...] = class_._fields  # type: ignore[attr-defined]
+    def _save_named_tuple(self, class_: Any) -> None:
+        fields: tuple[str, ...] = class_._fields
         defaults = [class_._field_defaults[name] for name in fields if name in class_._field_defaults]
         make = functools.partial(collections.namedtuple, defaults=defaults, module=class_.__module__)
         copy = vars(make(class_.__name__, fields))
         added = {name: member for name, member in vars(class_).items() if name not in copy or name == "__qualname__"}
-        if class_.__repr__.__code__ is not copy["__repr__"].__code__:  # type: ignore[attr-defined]
+        if getattr(class_.__repr__, "__code__", None) is not copy["__repr__"].__code__:
             added["__repr__"] = vars(class_)["__repr__"]
         self.save_reduce(make, (class_.__name__, fields), (None, added), obj=class_)
 

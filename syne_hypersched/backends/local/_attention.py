@@ -33,6 +33,10 @@ class Attention:
         """A trial is paused or stopped because of a report."""
         self._news.leave(trial_id)
         self._stale.halt(trial_id, after)
+        self.end_reports(trial_id, after)
+
+    def end_reports(self, trial_id: int, after: Mapping[str, Any] | None) -> None:
+        """A trial's reports after this one are removed from those that the tuner was handed last."""
         handed = self._handed or []
         position = next((index for index, (_, report) in enumerate(handed) if report is after), len(handed))
         handed[position + 1 :] = [each for each in handed[position + 1 :] if each[0] != trial_id]

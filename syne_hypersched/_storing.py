@@ -98,7 +98,8 @@ def store_elsewhere(table: pd.DataFrame, path: Path | str, error: OSError) -> No
 def store_safely(tuner: Any) -> None:
     """Makes a tuner that begins store itself and its results so that a full disk causes only a warning.
 
-    Syne Tune itself would leave an incomplete file and end the tuning.
+    The same holds for a tuner that cannot be pickled, for example because of a user's callback. Syne Tune itself would
+    leave an incomplete file and end the tuning.
     """
     if getattr(tuner, "save_tuner", False) and getattr(tuner, "tuner_saver", None) is not None:
         tuner.tuner_saver = RegularCallback(_Saver(), call_seconds_frequency=tuner.results_update_interval)
@@ -250,12 +251,12 @@ class _Saver:
             aside.mkdir(parents=True, exist_ok=True)
             tuner.save(folder=str(aside))
             os.replace(aside / ST_TUNER_DILL_FILENAME, folder / ST_TUNER_DILL_FILENAME)
-        except OSError as error:
+        except Exception as error:  # pickling may raise anything
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning(
                     "The tuner cannot be stored in %s (%s). The tuning goes on.",
-                    folder / ST_TUNER_DILL_FILENAME, error.strerror or error,
+                    folder / ST_TUNER_DILL_FILENAME, getattr(error, "strerror", None) or error,
                 )  # fmt: skip
             return False
         finally:

@@ -163,6 +163,18 @@ class RecordingTrial(Protocol):
 
 
 @runtime_checkable
+class EndingTrial(Protocol):
+    """A trial whose backend needs to know that it is stopped. Optional: not every backend does.
+
+    A tuner tells a backend only about trials that still run, and not about a script that has just ended.
+    """
+
+    def end_at(self, result: Mapping[str, Any]) -> None:
+        """The scheduler stops the trial at this report: later ones do not count."""
+        ...
+
+
+@runtime_checkable
 class MeasuredTrial(Protocol):
     """A trial whose backend keeps the checkpoints of good reports. Optional: not every backend does."""
 

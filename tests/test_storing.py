@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.results_callback import StoreResultsCallback
+from syne_tune.tuner_callback import TunerCallback
 
 from syne_hypersched import ASHA, ElasticSimulatorBackend, WaitForReports, _storing
 from syne_hypersched._storing import store_elsewhere, store_or_warn, store_safely_to_the_end, store_table
@@ -123,6 +124,21 @@ def test_a_tuner_goes_on_where_nothing_can_be_stored(tmp_path, monkeypatch, capl
     (found,) = (tmp_path / "temporary").glob("stored-*/results.csv.zip")
     assert len(read_csv(found)) == tuner.tuning_status.overall_metric_statistics.count
     assert not {".storing", "results.csv.zip.new", "tuner.dill"} & set(os.listdir(tuner.tuner_path))
+
+
+class Unpicklable(TunerCallback):
+    def __init__(self) -> None:
+        self.epochs = (epoch for epoch in range(3))
+
+
+@pytest.mark.parametrize("callbacks", [[WaitForReports], [StoreResultsCallback, LiveProgress]])
+def test_a_tuner_goes_on_where_a_callback_cannot_be_pickled(tmp_path, monkeypatch, caplog, callbacks):
+    tuner = make_tuner(tmp_path, monkeypatch, [Unpicklable(), *(callback() for callback in callbacks)])
+    tuner.run()
+    assert tuner.tuning_status.num_trials_started >= 6
+    assert "cannot pickle 'generator' object). The tuning goes on." in caplog.text
+    assert len(read_csv(tuner.tuner_path / "results.csv.zip")) == tuner.tuning_status.overall_metric_statistics.count
+    assert not {".storing", "tuner.dill"} & set(os.listdir(tuner.tuner_path))
 
 
 @pytest.mark.parametrize("callbacks", [[WaitForReports], [StoreResultsCallback, LiveProgress]])

@@ -67,22 +67,25 @@ def _parents() -> dict[int, int]:
     return parents
 
 
-def kill_descendants() -> None:
-    """Kills every descendant of this process, which adopts orphans, and returns when all are reaped.
+def kill_descendants() -> int:
+    """Kills every descendant of this process, which adopts orphans, and returns their number when all are reaped.
 
     A process in an uninterruptible wait (a dead network disk, a driver) dies only when the kernel ends the wait. This
     function waits for it, because its devices are not free before.
     """
     pause_s = 0.001
+    killed: set[int] = set()
     while _reap():
         # This process adopts the children of a killed one, and others may have forked meanwhile: look again.
         for pid in descendants():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
         if not _reap():
-            return
+            break
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 0.1)
+    return len(killed)
 
 
 def _reap() -> bool:

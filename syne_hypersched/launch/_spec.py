@@ -100,6 +100,8 @@ class LaunchExit:
     """Why no process could be started; empty: one was started."""
     checkpoints: Ending | None = None
     """The state of the checkpoint folder; ``None``: it was not watched, or its supervisor was killed."""
+    num_left: int = 0
+    """Number of processes in the background that were killed after the last rank had ended."""
 
     @property
     def exit_code(self) -> int | None:

@@ -106,7 +106,7 @@ class Supervisor:
             if self._pipe.fileno() in ready:
                 self._receive()
             self._keep_time()
-        kill_descendants()
+        num_left = kill_descendants()
         ending = None if self._keeper is None else self._keeper.finish(self._exit_codes, self._handled)
         exit_ = LaunchExit(
             exit_codes=tuple(self._exit_codes),
@@ -116,6 +116,7 @@ class Supervisor:
             lost=self._lost,
             error=error,
             checkpoints=ending,
+            num_left=num_left,
         )
         self._send({"event": "exit", "exit": exit_.to_json(), "time": time.monotonic()})
         os._exit(0)  # closes the keeper, too

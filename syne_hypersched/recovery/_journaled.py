@@ -240,6 +240,11 @@ class _StillView:
         if measure is not None:
             measure(metric, do_minimize)
 
+    def end_at(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        end_at = getattr(self._backend, "end_at", None)
+        if end_at is not None:
+            end_at(trial_id, result)
+
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         self._backend.note(trial_id, what, reason, numbers)
 

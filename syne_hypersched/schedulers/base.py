@@ -22,7 +22,7 @@ from syne_tune.util import dump_json_with_numpy
 from syne_hypersched._direction import doubt_of_direction, is_news
 from syne_hypersched._first_use import check_is_unused
 from syne_hypersched.checks import integer, plain_number, truth
-from syne_hypersched.contract import is_followed, is_measured, is_publishing
+from syne_hypersched.contract import EndingTrial, is_followed, is_measured, is_publishing
 from syne_hypersched.schedulers._arguments import (
     Config,
     checked_points,
@@ -214,6 +214,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         """
         report = self._reports.read(trial.trial_id, result)
         decision = str(SchedulerDecision.CONTINUE) if report is None else self._on_report(trial, result, report)
+        if decision == SchedulerDecision.STOP and isinstance(trial, EndingTrial):
+            trial.end_at(result)
         self._add_to(result)
         return decision
 

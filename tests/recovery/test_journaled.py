@@ -200,17 +200,21 @@ def test_what_a_scheduler_tells_its_backend_reaches_it():
         def note(self, *what):
             told.append(what)
 
+        def end_at(self, *what):
+            told.append(what)
+
     def decide(trial, result):
         assert trial.num_devices_total == 4
         trial.follow("epoch")
         trial.measure("loss", True)
         trial.publish({"loss": 1})
         trial.note("resize", "why", {})
+        trial.end_at({"loss": 2})
         return "CONTINUE"
 
     journaled, _, _ = make(decide)
     journaled.on_trial_result(elastic(Backend(situation=Situation(4))), {"epoch": 1})
-    assert told == ["epoch", ("loss", True), (0, {"loss": 1}), (0, "resize", "why", {})]
+    assert told == ["epoch", ("loss", True), (0, {"loss": 1}), (0, "resize", "why", {}), (0, {"loss": 2})]
 
 
 def test_the_rest_is_the_schedulers():

@@ -37,6 +37,11 @@ def used_globals(function: types.FunctionType) -> set[str]:
     return names & function.__globals__.keys()
 
 
+def used_names(function: types.FunctionType) -> set[str]:
+    """Names of globals and of attributes in the code of a function."""
+    return {name for code in _codes(function.__code__) for name in code.co_names}
+
+
 def _global_names(code: types.CodeType) -> Iterator[str]:
     """Names that a code object looks for among the globals, or may look for there."""
     stored = {"__name__"}  # every class body asks for it
@@ -61,6 +66,22 @@ def in_a_module(value: types.FunctionType | type) -> bool:
         return False
 
 
+def submodules(package: types.ModuleType, names: set[str]) -> list[types.ModuleType]:
+    """The loaded modules below a package whose names are all among these, such as attributes that a function uses.
+
+    After ``import xml.etree.ElementTree``, a function only refers to ``xml``, whose import alone does not load them.
+    """
+    if not hasattr(package, "__path__"):
+        return []
+    prefix = f"{package.__name__}."
+    loaded: dict[str, Any] = dict(sys.modules)  # anything may be put there
+    return [
+        module
+        for name, module in sorted(loaded.items(), key=operator.itemgetter(0))
+        if name.startswith(prefix) and isinstance(module, types.ModuleType) and names.issuperset(name.split(".")[1:])
+    ]
+
+
 class FunctionContent:
     """The parts of a function: its code, defaults and enclosing variables, and the globals that it uses.
 
@@ -75,6 +96,9 @@ class FunctionContent:
         #: Objects that may refer to themselves, by their addresses, which are theirs as long as they are kept here.
         self._seen: dict[int, tuple[int, Any]] = {}
         self._imports: dict[str, None] = {}
+        #: Modules that are globals, and the names in the code that may be those of modules below them.
+        self._modules: dict[str, types.ModuleType] = {}
+        self._names: set[str] = set()
         self._add(function)
 
     @property
@@ -85,7 +109,8 @@ class FunctionContent:
     @property
     def imports(self) -> tuple[str, ...]:
         """Modules that are imported or used, each once, in the order in which they were met."""
-        return tuple(self._imports)
+        below = (each.__name__ for module in self._modules.values() for each in submodules(module, self._names))
+        return tuple(dict.fromkeys((*self._imports, *below)))
 
     def _add(self, value: Any) -> None:
         self._feed(type(value).__qualname__)
@@ -105,6 +130,7 @@ class FunctionContent:
 
     def _add_object(self, value: Any) -> None:
         if isinstance(value, types.ModuleType):
+            self._modules[value.__name__] = value
             self._name(value.__name__, "")
         elif isinstance(value, (types.FunctionType, type)) and in_a_module(value):
             self._name(value.__module__, value.__qualname__)
@@ -149,6 +175,7 @@ class FunctionContent:
         for name in _PARTS_OF_CODE:
             self._feed(repr(getattr(code, name, None)))
         self._add_all(code.co_consts)
+        self._names.update(code.co_names)
         for instruction in dis.get_instructions(code):
             if instruction.opname == "IMPORT_NAME":
                 self._imports[instruction.argval] = None

@@ -16,6 +16,9 @@ from syne_hypersched.backends.local._stale import StaleWatch
 class Attention:
     """Observes what the tuner asks of a backend. See :class:`News` and :class:`StaleWatch`."""
 
+    #: The reports that the tuner was handed last. Objects that earlier versions stored lack them.
+    _handed: list[tuple[int, dict[str, Any]]] | None = None
+
     def __init__(self) -> None:
         self._news = News()
         self._stale = StaleWatch()
@@ -30,6 +33,13 @@ class Attention:
         """A trial is paused or stopped because of a report."""
         self._news.leave(trial_id)
         self._stale.halt(trial_id, after)
+        self.end_reports(trial_id, after)
+
+    def end_reports(self, trial_id: int, after: Mapping[str, Any] | None) -> None:
+        """A trial's reports after this one are removed from those that the tuner was handed last."""
+        handed = self._handed or []
+        position = next((index for index, (_, report) in enumerate(handed) if report is after), len(handed))
+        handed[position + 1 :] = [each for each in handed[position + 1 :] if each[0] != trial_id]
 
     def looks(self) -> set[int] | None:
         """The tuner looks for new reports; returns the trials that may have some, None: any of them may."""
@@ -48,6 +58,16 @@ class Attention:
         completed = [trial_id for trial_id, status in ended if may_stop and status == Status.completed]
         self._stale.leave(reports, completed)
 
+    def hands(self, reports: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+        """Returns the reports for the tuner.
+
+        If a trial is paused or stopped because of one of them, its later reports are removed from the list. The tuner
+        does not pass these to the scheduler. But its statistics would count them, and again after a resume. A metric
+        that is no number there would even end the statistics of this metric.
+        """
+        self._handed = reports
+        return reports
+
     def wait(self, at_most_s: float) -> None:
         """Returns at the next event, at the latest after ``at_most_s`` seconds and after one second."""
         self._stale.calm()
@@ -64,3 +84,4 @@ class Attention:
     def end(self) -> None:
         """No trial is left."""
         self._news.close()
+        self._handed = None

@@ -286,7 +286,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
                 self._checkpoints.removal.leave(trial_id)
             status_of[trial_id] = (trial, status)
         self._resume_hint.look(self._experiment_path, self._stopwatch.elapsed_s(), self.situation.deadline_s)
-        return status_of, by_time(reports)
+        return status_of, self._attention.hands(by_time(reports))
 
     def wait_for_news(self, at_most_s: float) -> None:
         """Returns as soon as a trial has reported or ended, at the latest after ``at_most_s`` seconds and after one."""

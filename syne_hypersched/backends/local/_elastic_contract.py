@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from syne_hypersched.backends.local._attention import Attention
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.shared.elastic import ElasticTrial, check_wish
@@ -16,6 +17,7 @@ class ElasticContract:
     num_devices: int
     _fleet: Fleet
     _checkpoints: Checkpoints
+    _attention: Attention
     _trial_dict: dict[int, ElasticTrial]
 
     def wished_devices(self, trial_id: int) -> int:
@@ -44,6 +46,10 @@ class ElasticContract:
     def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
         """Has the trial's checkpoint, configuration and ``result`` published as ``best/``; returns at once."""
         self._checkpoints.publish(trial_id, self._trial_dict[trial_id].config, result)
+
+    def end_at(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        """Does not hand out reports of a trial after the one at which it is stopped."""
+        self._attention.end_reports(trial_id, result)
 
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         """Records in ``events.jsonl`` why the scheduler decides something."""

@@ -66,12 +66,24 @@ def _name(exit_code: int | None) -> str:
     return str(exit_code)
 
 
-def tell_silence(trial: TrialProcesses) -> None:
-    """Says that a trial has ended as if all was well, but has never reported."""
+def tell_silence(trial: TrialProcesses, num_left: int = 0) -> None:
+    """Says that a trial has ended as if all was well, but has never reported.
+
+    Parameters
+    ----------
+    num_left
+        Number of its processes in the background that were killed.
+    """
+    hint = hint_of_misplaced_reports(trial.stdout_path.parent)
+    if num_left:
+        hint += (
+            f" When it ended, {counted(num_left, 'process', 'processes')} in the background that it had started ended, "
+            "too: let the script wait for the processes that train."
+        )
     logger.error(
         "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script "
         "has to report with syne_tune.Reporter at least once.%s Log: %s", trial.trial_id,
-        hint_of_misplaced_reports(trial.stdout_path.parent), trial.stdout_path,
+        hint, trial.stdout_path,
     )  # fmt: skip
 
 

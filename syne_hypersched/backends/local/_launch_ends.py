@@ -68,7 +68,7 @@ class LaunchEnds:
             # A tuner treats a completed trial without a report as an error, but not a stopped one.
             how = Status.stopped if checkpoints.copies.explain(trial.trial_id) else Status.failed
             if how == Status.failed:
-                log.tell_silence(trial)
+                log.tell_silence(trial, exit_.num_left)
         status = {"completed": Status.completed, Status.stopped: Status.stopped}.get(how, Status.failed)
         trial.finish(status, state.next_order())
         event = "fail" if status == Status.failed else "complete"

@@ -99,6 +99,13 @@ class ElasticTrial(TrialResult):
         if measure is not None:
             measure(metric, do_minimize)
 
+    def end_at(self, result: Mapping[str, Any]) -> None:
+        """Says that the trial is stopped at this report."""
+        # Not every backend hands out several reports of a trial at once.
+        end_at: Callable[[int, Mapping[str, Any]], None] | None = getattr(self.backend, "end_at", None)
+        if end_at is not None:
+            end_at(self.trial_id, result)
+
     def note(self, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         """Has it recorded why the scheduler decides something, at a report of this trial."""
         if self.backend is not None:

@@ -176,6 +176,13 @@ def test_imports_are_those_of_the_code_and_of_the_globals():
     assert len(set(imports)) == len(imports)
 
 
+def test_modules_below_a_package_that_are_used_are_imports():
+    source = "import xml.dom.minidom, xml.sax.handler\ndef train():\n    return xml.dom.minidom.parseString\n"
+    imports = set(FunctionContent(function_of(source)).imports)
+    assert {"xml", "xml.dom", "xml.dom.minidom"} <= imports
+    assert "xml.sax.handler" not in imports
+
+
 def test_globals_are_those_that_exist_also_of_functions_inside():
     source = (
         "A = B = C = 1\ndef train():\n    B = 2\n    def inner():\n        return A, missing, len\n    return inner, C"

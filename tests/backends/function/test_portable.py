@@ -16,7 +16,8 @@ ENTRY_POINT = ROOT / "syne_hypersched" / "backends" / "function" / "_entry_point
 
 #: A script that stores one of its functions, and calls it. What it calls is printed.
 SCRIPT = """
-import asyncio, dataclasses, enum, functools, pickle, signal, sys, threading, typing
+import abc, asyncio, concurrent.futures, dataclasses, enum, functools, pickle, signal, sys, threading, typing
+import xml.etree.ElementTree
 from pathlib import Path
 from syne_hypersched.backends.function._tune_function import serialise
 
@@ -96,6 +97,44 @@ Identity = typing.NewType("Identity", int)
 class Box(typing.Generic[T]):
     def __init__(self, value: T, identity: Identity = Identity(1)):
         self.value = value
+
+class Point:
+    __slots__ = ("x",)
+    origin = None
+    def __init__(self, x):
+        self.x = x + BASE
+    def __eq__(self, other):
+        return isinstance(other, Point) and self.x == other.x
+    def __init_subclass__(cls):
+        cls.of_subclass = BASE
+
+Point.origin = Point(0)
+
+class Near(Point):
+    def shifted(self):
+        return Point(self.x + Point.origin.x)
+
+class Shape(abc.ABC):
+    known = []
+    @abc.abstractmethod
+    def area(self): ...
+
+class Square(Shape):
+    def area(self):
+        return BASE
+
+Shape.known.append(Square())
+
+class Pair(typing.NamedTuple):
+    first: int
+    second: int = BASE
+    def both(self):
+        return self.first + self.second + BASE
+    @property
+    def swapped(self):
+        return Pair(self.second, self.first)
+    def __repr__(self):
+        return f"{self.first} and {self.second}"
 
 class Cached:
     @functools.cached_property
@@ -217,6 +256,24 @@ def locks():
     with RLOCK, HELD, CONDITION:
         return Cached().value
 
+def named_tuples():
+    return Pair(1).both(), Pair(1).swapped, Pair._fields, Pair.__annotations__, Pair(1)._replace(second=3) < (1, 4)
+
+def classes_that_hold_their_own_objects():
+    try:
+        abstract = Shape()
+    except TypeError:
+        abstract = None
+    known = Shape.known[0]
+    same = isinstance(known, Square), isinstance(Near(1), Point), hasattr(Point(1), "__dict__")
+    return Point.origin.x, Point.origin == Point(0), Near(1).shifted().x, Near.of_subclass, same, known.area(), abstract
+
+def modules_below_others():
+    class A:
+        def parse(self):
+            return xml.etree.ElementTree.fromstring("<a/>").tag
+    return A().parse(), concurrent.futures.Future.__name__
+
 as_lambda = lambda: BASE
 
 if __name__ == "__main__":
@@ -252,6 +309,7 @@ KINDS = (
     "class_body", "own_names_of_a_class_body", "recursion", "shared_globals", "defaults", "annotations", "matching",
     "lambdas_and_comprehensions", "decorated", "closure", "data_classes", "coroutines_inside", "exceptions",
     "metaclasses", "members", "pickling_of_own_classes", "enumerations", "type_variables", "locks", "as_lambda",
+    "named_tuples", "modules_below_others", "classes_that_hold_their_own_objects",
 )  # fmt: skip
 
 
@@ -303,3 +361,39 @@ except TypeError as error:
         [sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
     assert "members of the enumeration Planet have more than a value" in done.stdout
+
+
+def test_a_module_beside_the_script_keeps_its_values_if_it_can(tmp_path):
+    """If it cannot, it is imported where the function runs."""
+    (tmp_path / "helpers.py").write_text("SCALE = 2\ndef scaled(x):\n    return x * SCALE\n")
+    (tmp_path / "kept.py").write_text("import threading\nKEPT = threading.local()\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import sys
+import helpers
+from syne_hypersched.backends.function._tune_function import serialise
+
+def train():
+    return helpers.scaled(1)
+
+def with_what_cannot_be_pickled():
+    kept.KEPT.x = helpers.scaled(1)
+    return kept.KEPT.x
+
+helpers.SCALE = 3
+import kept
+for function in (train, with_what_cannot_be_pickled):
+    with open(f"{sys.argv[1]}/functions/{function.__name__}", "wb") as file:
+        show = eval(f"lambda: print({function.__name__}())")
+        file.write(serialise(show, ()).stored)
+"""
+    )
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "call.py").write_text(CALL)
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    subprocess.run([sys.executable, script, tmp_path], env=env, check=True)
+    names = ["train", "with_what_cannot_be_pickled"]
+    command = [sys.executable, tmp_path / "call.py", ENTRY_POINT, tmp_path / "functions", *names]
+    called = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert called.stdout.split() == ["3", "2"], called.stderr

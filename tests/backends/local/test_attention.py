@@ -45,6 +45,25 @@ def test_what_is_never_stopped_is_not_stale_when_it_has_completed(attention, tmp
     assert attention._stale.told[-1] == ("leave", [], [])
 
 
+def test_reports_after_a_decision_are_not_handed_out(attention):
+    """The tuner does not pass them to the scheduler. It goes through the list meanwhile."""
+    reports = [(0, {"epoch": 1}), (1, {"epoch": 1}), (0, {"epoch": 2}), (1, {"epoch": 2}), (0, {"epoch": 3})]
+    handed = attention.hands(list(reports))
+    seen = []
+    for trial_id, report in handed:
+        seen.append((trial_id, report["epoch"]))
+        if seen[-1] == (0, 1):
+            attention.halts(trial_id, report)
+    assert seen == [(0, 1), (1, 1), (1, 2)]
+    assert handed == [reports[0], reports[1], reports[3]]
+    attention.halts(1, {"epoch": 1})  # not the object that was handed out, as after a resume
+    attention.halts(1, None)
+    assert len(handed) == 3
+    attention.end()
+    attention.halts(1, handed[1][1])
+    assert len(handed) == 3
+
+
 def test_the_gap_between_two_looks_grows_while_there_are_no_reports(attention):
     gaps = []
     for reports in ([], [], [(0, {})]):

@@ -296,3 +296,22 @@ def test_names_of_a_report_that_are_the_tuner_s_own_change_nothing(make_backend,
     assert [found for found in check_run(run) if found.rule != "best"] == []
     (warning,) = [record.message for record in caplog.records if "has reported trial_id" in record.message]
     assert "kept as reported_trial_id and config_x" in warning
+
+
+def test_a_last_report_that_is_no_number_does_not_end_the_statistics_of_the_metric(tmp_path, monkeypatch):
+    """The tuner reads it with the report at which the trial is stopped, often when the script has ended already."""
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    script = tmp_path / "train.py"
+    lines = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4}, {"epoch": 2, "loss": None, "test_score": 0.9}]
+    script.write_text("".join(f"print({f'[tune-metric]: {json.dumps(line)}'!r})\n" for line in lines))
+    backend = ElasticLocalBackend(script, 1, device_type="cpu", preload=())
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=2, random_seed=0)
+    tuner = Tuner(
+        backend, scheduler, StoppingCriterion(max_num_trials_finished=3), n_workers=1, callbacks=[Journal()],
+        print_update_interval=1e9,
+    )  # fmt: skip
+    tuner.run()
+    statistics = tuner.tuning_status.overall_metric_statistics
+    assert statistics.is_numeric["loss"]
+    assert statistics.min_metrics["loss"] == 0.4
+    assert statistics.count == len(load_run(tuner.tuner_path).reports)

@@ -60,6 +60,16 @@ def test_a_trial_ends_as_its_script_does(tmp_path, wait_for, monkeypatch, launch
 
 
 @both
+@pytest.mark.parametrize("is_left", [False, True])
+def test_a_script_that_leaves_its_training_behind_is_told_so(tmp_path, wait_for, caplog, launch, is_left):
+    """It runs as a daemon, or does not wait for the process that trains."""
+    script = "import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n" if is_left else ""
+    status, reports = run(tmp_path, script, wait_for, launch=launch)
+    assert (status, reports) == (Status.failed, [])
+    assert ("1 process in the background that it had started ended, too" in caplog.text) == is_left
+
+
+@both
 def test_a_script_is_given_its_arguments_by_a_template(tmp_path, wait_for, launch):
     status, reports = run(
         tmp_path,

@@ -83,6 +83,9 @@ def test_why_no_process_was_started(trial, told):
 
 def test_silence_and_stalls(trial, caplog):
     tell_silence(trial)
+    assert "in the background" not in caplog.text
+    tell_silence(trial, num_left=1)
+    assert "When it ended, 1 process in the background that it had started ended, too" in caplog.text
     warn_of_stall(trial, silent_s=12.34)
     assert "has to report with syne_tune.Reporter at least once" in caplog.text
     assert "Trial 3 has not reported for 12.3 s in launch 4: it is ended. Log:" in caplog.text

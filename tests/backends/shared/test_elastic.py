@@ -49,6 +49,19 @@ def test_not_every_backend_knows_on_how_many_devices_a_trial_can_run():
     assert isinstance(make_trial(Recorder()), LimitedTrial)
 
 
+class EndingRecorder(Recorder):
+    def end_at(self, trial_id, result):
+        self.heard.append(("end_at", trial_id, result))
+
+
+def test_not_every_backend_wants_to_know_where_a_trial_is_stopped():
+    recorder = EndingRecorder()
+    make_trial(recorder).end_at({"loss": 1.0})
+    assert recorder.heard == [("end_at", 5, {"loss": 1.0})]
+    make_trial(Recorder()).end_at({"loss": 1.0})
+    make_trial(None).end_at({"loss": 1.0})
+
+
 def make_trial(backend):
     return ElasticTrial(
         trial_id=5, config={}, creation_time=datetime.now(), metrics=[], status=Status.in_progress, backend=backend

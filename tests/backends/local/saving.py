@@ -44,7 +44,7 @@ for epoch in range(done + 1, args.epochs + 1):
         os._exit(1)
     if args.mode == "never":
         pass
-    elif args.mode:  # in place
+    elif args.mode not in ("", "scores"):  # in place
         (folder / "model").write_text(f"epoch {epoch} .")
     else:
         (folder / "model.new").write_text(f"epoch {epoch} .")

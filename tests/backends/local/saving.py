@@ -59,7 +59,7 @@ for epoch in range(done + 1, args.epochs + 1):
         report(loss=0.0)
     time.sleep(0.12)
     if 0 < args.exact <= epoch:
-        for _ in range(100):  # then, with the next epoch
+        for _ in range(100 * (1 + epoch - args.exact)):  # each epoch is longer, so that delays matter less and less
             if has_exactly(epoch):
                 sys.exit()
             time.sleep(0.01)

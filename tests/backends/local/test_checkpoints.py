@@ -65,7 +65,7 @@ def test_the_last_epoch_of_a_script_that_has_ended_is_published_exactly(trials):
 
 def test_a_report_with_a_test_score_only_is_not_the_best(trials):
     trials.backend.follow("epoch")
-    trials.start(epochs=60, exact=3, mode="scores")
+    trials.start(epochs=20, exact=3, mode="scores")
     trials.until_ended()
     assert trials.epochs[0][:4] == [1, 2, None, 3]
     for report in trials.reports:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-#: Saves, then reports, as often as it is told. Loads with an error if the checkpoint is torn.
+#: Saves, then reports, as often as it is told. Loads with an error if the checkpoint is torn. On a busy machine, a save
+#: and two reports may be seen at the same moment, and then it is not certain to which report the save belongs. So tests
+#: of the last epoch let the script go on until a report has exactly its checkpoint (``--exact``: from that epoch on).
 SAVING_SCRIPT = """
 import argparse, json, os, sys, time
 from pathlib import Path
@@ -13,11 +15,18 @@ from tests.reporter import Reporter
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, default=1000)
 parser.add_argument("--best", type=int, default=1000)
+parser.add_argument("--exact", type=int, default=0)
 parser.add_argument("--mode", default="")
 parser.add_argument("--st_checkpoint_dir", type=Path)
 args = parser.parse_args()
 folder, report, done = args.st_checkpoint_dir, Reporter(), 0
 kept = folder.parent / ".checkpoints-generations"
+
+def has_exactly(epoch):
+    notes = kept / "notes.json"
+    matched = json.loads(notes.read_text())["matched"] if notes.exists() else []
+    return any(each["values"].get("epoch") == epoch and each["match"] == "exact" for each in matched)
+
 if (folder / "model").exists():
     text = (folder / "model").read_text()
     if not text.endswith("."):
@@ -35,11 +44,13 @@ for epoch in range(done + 1, args.epochs + 1):
         os._exit(1)
     if args.mode == "never":
         pass
-    elif args.mode:  # in place
+    elif args.mode not in ("", "scores"):  # in place
         (folder / "model").write_text(f"epoch {epoch} .")
     else:
         (folder / "model.new").write_text(f"epoch {epoch} .")
         os.replace(folder / "model.new", folder / "model")
+    while args.exact and epoch == 1 and not (kept / "000001").exists():
+        time.sleep(0.005)  # it is seen that the script saves first
     report(epoch=epoch, loss=1.0 + abs(epoch - args.best))
     if args.mode in ("tears", "scores", "kept"):  # each epoch takes as long as its generation
         while (epoch < 3 or args.mode == "kept") and not (kept / f"{epoch:06d}").exists():
@@ -47,6 +58,11 @@ for epoch in range(done + 1, args.epochs + 1):
     if args.mode == "scores" and epoch == 2:
         report(loss=0.0)
     time.sleep(0.12)
+    if 0 < args.exact <= epoch:
+        for _ in range(100 * (1 + epoch - args.exact)):  # each epoch is longer, so that delays matter less and less
+            if has_exactly(epoch):
+                sys.exit()
+            time.sleep(0.01)
 """
 
 

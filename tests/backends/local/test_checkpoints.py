@@ -55,37 +55,39 @@ def test_the_best_epoch_is_published_however_late_it_is_looked_at(trials):
 
 
 def test_the_last_epoch_of_a_script_that_has_ended_is_published_exactly(trials):
-    trials.start(epochs=4)
+    trials.start(exact=4)
     trials.until_ended()
     publish(trials)
     trials.backend.stop_all()
-    assert best(trials) == (0, 4, 4, "exact")
+    last = trials.epochs[0][-1]
+    assert best(trials) == (0, last, last, "exact")
 
 
 def test_a_report_with_a_test_score_only_is_not_the_best(trials):
     trials.backend.follow("epoch")
-    trials.start(epochs=3, best=3, mode="scores")
+    trials.start(epochs=20, exact=3, mode="scores")
     trials.until_ended()
-    trials.wait_for(lambda: len(trials.reports) == 4)
+    assert trials.epochs[0][:4] == [1, 2, None, 3]
     for report in trials.reports:
         if "epoch" in report:  # the scheduler leaves out the others
             trials.backend.publish(0, report)
     trials.backend.stop_all()
     _, level, epoch, _ = best(trials)
-    assert level == epoch == 3
+    assert level == epoch == trials.epochs[0][-1]
 
 
 def test_the_second_best_is_published_if_the_best_never_has_a_checkpoint(trials):
     trials.start(epochs=2)
     trials.until_ended()
     publish(trials)
-    for trial_id, options in ((1, {"mode": "never", "best": 2}), (2, {"best": 500})):
-        trials.start(epochs=2, **options)
+    for trial_id, options in ((1, {"mode": "never", "best": 2, "epochs": 2}), (2, {"best": 500, "exact": 2})):
+        trials.start(**options)
         trials.until_ended(trial_id)
     trials.backend.publish(1, next(report for report in trials.reports if report["loss"] == 1.0))
     trials.wait_for(lambda: trials.events("unpublished"))
     trials.backend.stop_all()
-    assert best(trials)[:3] == (2, 2, 2)
+    last = trials.epochs[2][-1]
+    assert best(trials)[:3] == (2, last, last)
 
 
 def test_a_trial_that_begins_from_the_checkpoint_of_another_one_goes_on_from_there(trials):
@@ -112,21 +114,23 @@ def test_a_trial_may_begin_from_the_checkpoint_of_one_that_runs(trials):
 
 def test_a_trial_of_a_second_experiment_with_the_same_name_starts_from_the_beginning(make_trials, caplog):
     first = make_trials()
-    first.start(epochs=3, mode="kept")
+    first.start(exact=3, mode="kept")
     first.until_ended()
     publish(first)
     first.backend.stop_all()
-    assert best(first)[:3] == (0, 3, 3)
+    before = first.epochs[0][-1]
+    assert best(first)[:3] == (0, before, before)
     second = make_trials()
-    second.start(epochs=2, mode="kept")
+    second.start(exact=2, best=2000, mode="kept")
     second.until_ended()
-    assert second.epochs[0] == [1, 2]
-    assert epoch_of(checkpoints(second)) == 2
-    assert epoch_of(checkpoints(second).with_name("checkpoints-before")) == 3
-    assert epoch_of(second.folder / "best-before" / "checkpoint") == 3
+    last = second.epochs[0][-1]
+    assert second.epochs[0] == list(range(1, last + 1))
+    assert epoch_of(checkpoints(second)) == last
+    assert epoch_of(checkpoints(second).with_name("checkpoints-before")) == before
+    assert epoch_of(second.folder / "best-before" / "checkpoint") == before
     publish(second)
     second.backend.stop_all()
-    assert best(second)[:3] == (0, 2, 2)  # although the one before was better
+    assert best(second)[:3] == (0, last, last)  # although the one before was better
     assert caplog.text.count("There are checkpoints of an earlier experiment") == 1
 
 

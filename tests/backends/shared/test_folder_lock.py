@@ -54,8 +54,9 @@ time.sleep(600)
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """A lock that is held in this process is not waited for."""
-    monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
+    """A lock that is held is waited for only a moment."""
+    for name in ("_PATIENCE_S", "_OWN_PATIENCE_S"):
+        monkeypatch.setattr(_folder_lock, name, 0.1)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -131,6 +132,7 @@ def test_a_copy_holds_nothing(tmp_path):
     copy.acquire(tmp_path)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_killed_tuner_blocks_nobody(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"held\n"
@@ -176,10 +178,10 @@ def _train(x):
     Reporter()(loss=x)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kind", ["local", "function"])
 def test_a_second_tuner_under_the_name_of_one_that_runs_is_refused(tmp_path, monkeypatch, kind):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
-    monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
     first, late = _tuner(tmp_path, kind), _tuner(tmp_path, kind)
     first.trial_backend.start_trial({"x": 0.5})
     before = sorted(path.name for path in first.tuner_path.iterdir())
@@ -237,14 +239,20 @@ class StopsTheOther(ElasticLocalBackend):
             super().stop_all()
 
 
-@pytest.mark.parametrize("moment", ["on_trial_result", "on_tuning_end", "stop_all"])
-@pytest.mark.parametrize("callbacks", [None, Journal, WaitForReports, LiveProgress])
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("callbacks", "moment"),
+    [
+        pytest.param(callbacks, moment, marks=[pytest.mark.slow] if callbacks and moment != "on_trial_result" else [])
+        for callbacks in (None, Journal, WaitForReports, LiveProgress)
+        for moment in ("on_trial_result", "on_tuning_end", "stop_all")
+    ],
+)
 def test_a_tuner_that_began_at_the_same_moment_leaves_nothing_in_the_folder_of_the_first(
     tmp_path, monkeypatch, moment, callbacks
 ):
     """Nor may it replace what is there: its empty table of results, itself, a journal that would be resumed."""
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
-    monkeypatch.setattr(_folder_lock, "_OWN_PATIENCE_S", 0.1)
     first, second = _tuner(tmp_path, "local"), _tuner(tmp_path, "local")
     first.metadata["whose"], second.metadata["whose"] = "first", "second"
     if callbacks is not None:
@@ -285,6 +293,7 @@ def _simulated():
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_refused_tuner_can_be_run_when_the_other_one_has_ended(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
     tuner, other = _tuner(tmp_path, "local"), FolderLock()
@@ -299,6 +308,7 @@ def test_a_refused_tuner_can_be_run_when_the_other_one_has_ended(tmp_path, monke
     assert len(read_csv(tuner.tuner_path / "results.csv.zip")) > 0
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_simulation_under_the_name_of_a_tuner_that_runs_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     late = _simulated()

@@ -217,7 +217,6 @@ class Observer:
         """Handles the last events, after all processes are gone."""
         self.look()
         self._tell(self.log.new_reports(self.log.size(), to_the_end=True))
-        self.lacking.settle(self.bursts.num_over)
 
     def _tell(self, reports: Sequence[RawReport], is_certain: bool = False) -> None:
         """Tells the matcher the reports. If ``is_certain``, no file was finished meanwhile."""

@@ -40,6 +40,9 @@ def test_changes_are_split_at_the_first_and_the_last_addition_to_the_log(changes
         ("lw", "lw"),
         ("lrcwe", "lrcwe"),
         ("lewe", "wewe"),
+        ("ll", "l"),
+        ("lle", "we"),
+        ("lrl", "lrl"),
     ],
 )
 def test_a_file_that_is_made_or_closed_after_the_watch_began_was_not_finished_before(changes, left):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syne_hypersched.checkpoints._change import Change, split_at_reports, without_known
+from syne_hypersched.checkpoints._change import Change, split_at_each_report, split_at_reports, without_known
 
 KINDS = {"l": "lost", "c": "created", "w": "written", "e": "closed", "m": "moved", "r": "removed"}
 
@@ -24,6 +24,17 @@ def test_changes_are_split_at_the_first_and_the_last_addition_to_the_log(changes
         return [None if name == "|" else Change("closed", name) for name in names]
 
     assert list(map(list, split_at_reports(made_of(changes)))) == list(map(made_of, parts))
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [("", [""]), ("ab", ["ab"]), ("|", ["", ""]), ("a|b||c|d", ["a", "b", "c", "d"]), ("|ab|", ["", "ab", ""])],
+)
+def test_changes_are_split_at_each_addition_to_the_log(changes, parts):
+    def made_of(names):
+        return [None if name == "|" else Change("closed", name) for name in names]
+
+    assert split_at_each_report(made_of(changes)) == list(map(made_of, parts))
 
 
 @pytest.mark.parametrize(

@@ -200,10 +200,7 @@ def test_the_last_epochs_have_their_checkpoint_although_nobody_looked_meanwhile(
     for epoch in range(1, 7):
         if epoch == 7 - num_missed:
             script.keeper._lock.acquire()
-        path = script.folder / "model"
-        script.do(
-            f"file = open('{path}.new', 'w'); file.write('{epoch}'); file.close(); os.replace('{path}.new', '{path}')"
-        )
+        script.do("; ".join(atomic(script.folder, epoch)))
         script.report(epoch, 1.0 / epoch)
         if epoch < 7 - num_missed:
             wait_for(lambda epoch=epoch: script.keeper._matcher.num_reports == epoch and len(script.generations()))

@@ -39,6 +39,19 @@ def split_at_reports(
     return changes[:first], changes[first:last], changes[max(first, last) :]
 
 
+def split_at_each_report(changes: Sequence[Change | None]) -> list[list[Change | None]]:
+    """The changes before, between and after the additions to the log. Additions with no change in between are one."""
+    parts: list[list[Change | None]] = [[]]
+    is_added = False
+    for change in changes:
+        if change is not None:
+            parts[-1].append(change)
+        elif not is_added:
+            parts.append([])
+        is_added = change is None
+    return parts
+
+
 def read_with_size(
     read: Callable[[], list[Change | None]], size_of: Callable[[], int]
 ) -> tuple[list[Change | None], int]:

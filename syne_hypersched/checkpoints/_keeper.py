@@ -357,7 +357,7 @@ class GenerationKeeper:
         self._error = self._error or self._taker.error or observer.logs.complaint(os.path.realpath(self._spec.folder))
         self._look()
         observer.look_to_the_end()
-        self._taker.discard_lacking()
+        self._taker.settle()
         self._tried.end()
         self._error, newest = self._error or self._tried.error, self._shelf.newest
         # On a busy machine, events are read late. If nothing has changed since SIGTERM, living processes wrote it all.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
-from syne_hypersched.checkpoints._change import Change, read_with_size, split_at_reports
+from syne_hypersched.checkpoints._change import Change, read_with_size, split_at_each_report, split_at_reports
 from syne_hypersched.checkpoints._changes import ChangeWatch
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
@@ -204,9 +205,14 @@ class Observer:
         first, between, rest = split_at_reports(seen)
         reports = self.log.new_reports(size) if between else []
         after = (before := self._matcher.num_reports) + len(reports)
-        self._handle_changes(first, before, before, after)
-        self._tell(reports, is_certain=len(between) == 1 == len(reports))
-        self._handle_changes(between, before, after, after)
+        if self.log.has_one_each(reports, parts := split_at_each_report(seen), self._watch.changed_at):
+            for number, (part, report) in enumerate(zip(parts, reports, strict=False), before):
+                self._handle_changes(part, number, number, number)
+                self._tell([report], is_certain=True, is_last=report is reports[-1])
+        else:
+            self._handle_changes(first, before, before, after)
+            self._tell(reports, is_certain=len(between) == 1 == len(reports))
+            self._handle_changes(between, before, after, after)
         self._handle_changes(rest, after, after, after)
         self.begin(self._unannounced.begun_again(self._begun), time.monotonic())
         if any(change is not None and change.kind == "closed" for change in seen):
@@ -217,15 +223,15 @@ class Observer:
         """Handles the last events, after all processes are gone."""
         self.look()
         self._tell(self.log.new_reports(self.log.size(), to_the_end=True))
-        self.lacking.settle(self.bursts.num_over)
 
-    def _tell(self, reports: Sequence[RawReport], is_certain: bool = False) -> None:
+    def _tell(self, reports: Sequence[RawReport], is_certain: bool = False, is_last: bool = True) -> None:
         """Tells the matcher the reports. If ``is_certain``, no file was finished meanwhile."""
-        now, gap_s = time.monotonic(), max(0.0, time.time() - self._finished_at) if self._finished_at else 0.0
+        now = time.monotonic()
         # Only for the last of several reports: a file may have been opened after the earlier ones.
-        open_now = self._open_now() if reports and self.is_dirty else frozenset[str]()
+        open_now = self._open_now() if reports and self.is_dirty and is_last else frozenset[str]()
         self.logs.report(open_now)
         for raw in reports:
+            gap_s = max(0.0, (self.log.called_at(raw) or time.time()) - (self._finished_at or math.inf))
             self.begin(self._unannounced.begun_before(self.log.printed_at(raw), self._begun), now)
             since_s = min(now, self.log.printed_s(raw, self._looked_s))
             self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain)
@@ -271,10 +277,7 @@ class Observer:
             is_vague = change.kind == "lost" and not self.log.is_by_report(self._watch.changed_at(change.path))
             self._advance(change, after, now_before if is_vague else before, now)
             (self.changed.discard if change.kind in ("removed", "moved away") else self.changed.add)(change.path)
-            if change.kind in ("written", "closed"):
-                self.rewritten.add(change.path)
-            elif change.kind == "removed":
-                self.rewritten.discard(change.path)
+            (self.rewritten.add if change.kind in ("written", "closed") else self.rewritten.discard)(change.path)
         if is_surprise:
             self._on_surprise()
 
@@ -388,10 +391,8 @@ class Observer:
         self.doubts.forget(path)
         for paths in (self._finished, self.changed, self.rewritten, self._unproven, self._untold):
             paths.difference_update(within(paths))
-        for other in within(self.made):
-            del self.made[other]
-        for other in within(self._moved_open):
-            del self._moved_open[other]
+        self.made = {other: made_s for other, made_s in self.made.items() if not within({other})}
+        self._moved_open = {other: move for other, move in self._moved_open.items() if not within({other})}
         is_open = frozenset(other[len(path) :] for other in within(self._begun) if other in self._wrote)
         begun = [numbers.pop(other) for numbers in (self._begun, self._aside) for other in within(numbers)]
         if is_aside or self.habits.is_aside(path):

@@ -81,14 +81,8 @@ class Taker:
         """Takes a generation of the present folder; returns False if a process writes to it, or wrote meanwhile."""
         observer, shelf = self._observer, self._shelf
         began_s, num_changes, num_log_changes = time.monotonic(), observer.num_changes, observer.num_log_changes
-        live = self.present()
-        if observer.lacking.is_unsure:
-            if shelf.newest is not None and shelf.newest.live == live:
-                observer.lacking.keep(shelf.newest.number)
-            observer.lacking.settle(observer.bursts.num_over)
-            self.discard_lacking()
-            live = self.present()  # which differs from the generation that is the newest now
-        newest = shelf.newest
+        self.settle()
+        newest, live = shelf.newest, self.present()
         observer.look()
         if observer.num_changes != num_changes:
             return False  # the folder may mix two states
@@ -142,6 +136,14 @@ class Taker:
         observer, newest = self._observer, self._shelf.newest
         before = (observer.taken, {} if newest is None else newest.live)
         return read_present(self._spec.folder, observer.changed, observer.rewritten, *before)
+
+    def settle(self) -> None:
+        """Decides which generations lack files, and removes them."""
+        lacking, newest = self._observer.lacking, self._shelf.newest
+        if lacking.is_unsure and newest is not None and newest.live == self.present():
+            lacking.keep(newest.number)
+        lacking.settle(self._observer.bursts.num_over)
+        self.discard_lacking()
 
     def discard_lacking(self) -> None:
         """Removes the generations that lack files."""

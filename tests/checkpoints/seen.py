@@ -54,6 +54,11 @@ class Seen:
         self.print_report()
         self.observer.look()
 
+    def print(self, text):
+        """Prints something else that nobody has looked at yet."""
+        with open(self.log, "a") as file:
+            file.write(f"{text}\n")
+
     def quiet(self):
         """Nothing happens for a while, so that the keeper takes the checkpoint to be complete."""
         self.observer.is_open = False

@@ -186,7 +186,9 @@ def test_too_many_events_at_once_are_lost_and_said_to_be(watched):
         for _ in range(limit // 2 + 10):
             a.write(b"x")
             b.write(b"x")
-    assert watched.seen()[-2:] == [("lost", ""), "log"]
+        a.close()
+        assert watched.seen()[-4:] == [("lost", "a"), ("written", "b"), ("lost", ""), "log"]
+    assert watched.seen() == [("closed", "b")]
     watched.write("c")
     assert watched.seen() == of("c")
 

@@ -49,6 +49,68 @@ def test_a_file_that_is_closed_while_its_folder_is_found_is_told_once(watched, m
     assert watched.seen() == [("written", "step-1/model"), ("closed", "step-1/model")]
 
 
+def test_a_folder_in_a_found_folder_is_told_once(watched, monkeypatch):
+    """It is found with the outer folder, and then the kernel reports it."""
+    add = watched.watch._inotify.add
+
+    def add_and_make(path, mask):
+        number = add(path, mask)
+        if path.endswith("step-1/") and not os.path.exists(f"{path}shards"):
+            os.mkdir(f"{path}shards")
+            watched.write("step-1/shards/one")
+        return number
+
+    monkeypatch.setattr(watched.watch._inotify, "add", add_and_make)
+    (watched.folder / "step-1").mkdir()
+    assert watched.seen() == [("lost", "step-1/shards/one")]
+
+
+def test_a_link_in_a_found_folder_is_complete_although_its_file_is_open_elsewhere(watched, tmp_path):
+    with open(tmp_path / "data", "w") as file:
+        file.write("x")
+        file.flush()
+        (watched.folder / "step-1").mkdir()
+        os.link(tmp_path / "data", watched.folder / "step-1" / "data")
+        assert watched.seen() == [("lost", "step-1/data")]
+
+
+def test_a_file_that_is_open_when_its_folder_is_found_may_be_removed_before_it_is_closed(watched):
+    (watched.folder / "step-1").mkdir()
+    with open(watched.folder / "step-1" / "wal", "w") as file:
+        file.write("x")
+        file.flush()
+        assert watched.seen() == [("written", "step-1/wal")]
+        os.remove(watched.folder / "step-1" / "wal")
+    assert watched.seen() == [("removed", "step-1/wal")]
+
+
+def test_a_removed_file_that_is_still_open_does_not_hide_the_end_of_one_in_a_new_folder(watched):
+    (watched.folder / "last").mkdir()
+    watched.seen()
+    with open(watched.folder / "last" / "model", "w") as old:
+        old.write("x")
+        old.flush()
+        watched.seen()
+        shutil.rmtree(watched.folder / "last")
+        watched.seen()
+        (watched.folder / "last").mkdir()
+        with open(watched.folder / "last" / "model", "w") as file:
+            file.write("y")
+            file.flush()
+            assert watched.seen() == [("written", "last/model")]
+        assert watched.seen() == [("closed", "last/model")]
+
+
+def test_what_is_moved_away_and_back_is_no_exchange(watched):
+    watched.write("model")
+    watched.seen()
+    os.rename(watched.folder / "model", watched.folder / "model.bak")
+    os.rename(watched.folder / "model.bak", watched.folder / "model")
+    assert watched.seen() == [
+        ("moved away", "model"), ("moved", "model.bak"), ("moved away", "model.bak"), ("moved", "model"),
+    ]  # fmt: skip
+
+
 def test_an_empty_file_in_a_folder_that_is_found_is_nothing_yet(watched):
     (watched.folder / "step-1").mkdir()
     (watched.folder / "step-1" / "model").touch()
@@ -59,11 +121,19 @@ def test_an_empty_file_in_a_folder_that_is_found_is_nothing_yet(watched):
 
 def test_without_leases_who_watches_tells_whether_a_found_file_is_open(watched, monkeypatch):
     monkeypatch.setattr(_leases, "_is_on_network", lambda device: True)
-    watched.watch.open_files = lambda: {os.path.realpath(watched.folder / "step-1" / "model")}
+    num_asked = 0
+
+    def open_files():
+        nonlocal num_asked
+        num_asked += 1
+        return {os.path.realpath(watched.folder / "step-1" / "model")}
+
+    watched.watch.open_files = open_files
     (watched.folder / "step-1").mkdir()
     (watched.folder / "step-1" / "optimiser").write_text("x")
     (watched.folder / "step-1" / "model").write_text("x")
     assert watched.seen() == [("lost", "step-1/optimiser"), ("written", "step-1/model")]
+    assert num_asked == 1
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -191,3 +191,21 @@ def test_a_save_that_is_finished_after_sigterm_is_gone_on_from(tmp_path, monkeyp
 def test_a_file_that_may_have_been_closed_by_a_death_is_not_gone_on_from(tmp_path, monkeypatch):
     monkeypatch.setattr(keeper_module, "QUIET_S", 600.0)
     assert Run(tmp_path, in_place, "| save", 0, 1.0, drains_in_save=True).store.notes().left is None
+
+
+@pytest.mark.parametrize("num_missed", [1, 2, 3])
+def test_the_last_epochs_have_their_checkpoint_although_nobody_looked_meanwhile(in_process, wait_for, num_missed):
+    """On a busy machine, the thread does not run for some epochs, and the script ends."""
+    script = in_process()
+    for epoch in range(1, 7):
+        if epoch == 7 - num_missed:
+            script.keeper._lock.acquire()
+        script.do("; ".join(atomic(script.folder, epoch)))
+        script.report(epoch, 1.0 / epoch)
+        if epoch < 7 - num_missed:
+            wait_for(lambda epoch=epoch: script.keeper._matcher.num_reports == epoch and len(script.generations()))
+    script.keeper._lock.release()
+    script.end()
+    matched = GenerationStore(script.folder).notes().matched[-1]
+    assert (matched.report, matched.match) == (6, "exact")
+    assert (GenerationStore(script.folder).files(matched.generation) / "model").read_text() == "6:6"

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from syne_hypersched.checkpoints._change import Change
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 
 
@@ -24,8 +25,9 @@ class Log:
             file.writelines(f"{line}\n" for line in lines)
         os.utime(self.path, (at, at))
 
-    def report(self, epoch, *others, at=1000.0):
-        self.print(f"[tune-metric]: {json.dumps({'epoch': epoch})}", *others, at=at)
+    def report(self, epoch, *others, at=1000.0, called_at=None):
+        stamp = {} if called_at is None else {"st_worker_timestamp": called_at}
+        self.print(f"[tune-metric]: {json.dumps({'epoch': epoch} | stamp)}", *others, at=at)
 
     def new(self):
         return self.log.new_reports(self.log.size())
@@ -96,3 +98,81 @@ def test_a_log_that_is_gone_has_its_last_known_size(log):
     size = log.path.stat().st_size
     log.path.unlink()
     assert log.log.size() == size
+
+
+@pytest.mark.parametrize("stamp", [None, "now", True, float("inf"), 0.0, 1e12])
+def test_when_the_function_of_the_report_was_called_is_known_only_if_it_can_be_true(log, stamp):
+    log.report(1, called_at=stamp)
+    (raw,) = log.new()
+    assert log.log.called_at(raw) is None
+
+
+def test_it_is_known_from_syne_tunes_reporter(log):
+    log.report(1, called_at=(now := time.time()))
+    (raw,) = log.new()
+    assert log.log.called_at(raw) == now
+
+
+SAVE = [Change("closed", "model")]
+
+
+def has_one_each(log, parts, changed_at=0.0):
+    return log.log.has_one_each(log.new(), parts, lambda path: changed_at)
+
+
+def test_each_addition_is_a_report_if_nothing_else_was_printed(log):
+    log.report(1)
+    log.report(2)
+    log.report(3)
+    assert has_one_each(log, [[], SAVE, SAVE, []])
+
+
+@pytest.mark.parametrize("parts", [[[], SAVE], [[], SAVE, []], [SAVE, SAVE, SAVE, SAVE, SAVE]])
+def test_more_or_fewer_additions_than_reports_tell_nothing(log, parts):
+    log.report(1)
+    log.report(2)
+    log.report(3)
+    assert not has_one_each(log, parts)
+
+
+def test_one_report_needs_no_order(log):
+    log.report(1)
+    assert not has_one_each(log, [SAVE, []])
+
+
+def test_another_line_may_be_an_addition(log):
+    log.report(1)
+    log.report(2, "an epoch is over")
+    assert not has_one_each(log, [[], SAVE, []])
+    log.report(3)
+    log.report(4)
+    assert has_one_each(log, [[], SAVE, []])  # the line came before
+
+
+@pytest.mark.parametrize(
+    ("changed_after_s", "is_alone", "expected"),
+    [
+        (0.5, True, True),
+        (0.5, False, True),
+        (0.995, True, True),
+        (0.995, False, False),
+        (1.5, True, False),
+        (1.5, False, False),
+        (-0.5, True, False),
+        (-0.5, False, False),
+    ],
+)
+def test_times_confirm_or_refute_the_order(log, monkeypatch, changed_after_s, is_alone, expected):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 10.0)
+    log.report(1, called_at=now + 1.0)
+    log.report(2, *([] if is_alone else ["an epoch is over"]), called_at=now + 2.0)
+    assert has_one_each(log, [[], SAVE, []], changed_at=now + 1.0 + changed_after_s) == expected
+
+
+def test_a_file_that_changed_again_refutes_nothing(log, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 10.0)
+    for epoch in (1, 2):
+        log.report(epoch, called_at=now + epoch)
+    assert has_one_each(log, [[], SAVE, SAVE], changed_at=now + 2.5)

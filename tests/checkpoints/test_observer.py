@@ -94,6 +94,7 @@ def test_lines_that_were_seen_together_do_not_show_that_a_report_came_in_the_mid
     look, seen.observer.look = seen.observer.look, lambda: None
     seen.write("one")
     for _ in range(2):
+        seen.print("perhaps this was printed earlier")
         seen.report()
         seen.write("two")
     look()
@@ -107,6 +108,7 @@ def test_only_a_report_that_certainly_came_while_a_file_was_written_leaves_the_f
 ):
     look = seen.observer.look
     seen.observer.look = (lambda: None) if is_seen_late else look
+    seen.print("perhaps this was printed earlier")
     seen.report()
     with open(seen.folder / "model", "w") as file:
         file.write("half")
@@ -116,6 +118,18 @@ def test_only_a_report_that_certainly_came_while_a_file_was_written_leaves_the_f
     seen.report()
     look()
     assert seen.observer.bursts.is_partial is not is_seen_late
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_epochs_that_are_seen_together_keep_their_order_if_nothing_else_was_printed(seen, is_alone):
+    look, seen.observer.look = seen.observer.look, lambda: None
+    for _ in range(3):
+        seen.write("model")
+        if not is_alone:
+            seen.print("an epoch is over")
+        seen.report()
+    look()
+    assert seen.bounds == ((2, 2) if is_alone else (0, 3))
 
 
 def test_what_was_there_before_the_launch_is_no_file_aside(tmp_path):

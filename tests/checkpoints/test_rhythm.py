@@ -41,7 +41,8 @@ class World:
 
     def __init__(self, tmp_path, draw, looks):
         self.folder, self.draw, self.looks, self.now = tmp_path, draw, looks, 100.0
-        self.order, self.matches = Order.UNKNOWN, Counter()
+        self.order, self.matches, self.called_s = Order.UNKNOWN, Counter(), {}
+        self.is_talkative = draw.random() < 0.5  # prints other lines, too
         self.begin_trial()
 
     def begin_trial(self):
@@ -62,6 +63,8 @@ class World:
             new_reports=self.new_reports,
             printed_s=self.printed_s,
             printed_at=lambda _: None,
+            called_at=lambda report: self.called_s[report.end],
+            has_one_each=lambda reports, parts, _: not self.is_talkative and 1 < len(reports) == len(parts) - 1,
         )
         self.num_launches += 1
 
@@ -89,7 +92,9 @@ class World:
         elif what == "report":
             end = len(self.told) + 1
             self.told.append(epoch)
-            self.last_s = self.now
+            self.last_s = self.called_s[end] = self.now
+            if self.is_talkative and self.draw.random() < 0.5:
+                self.queue.append(None)
             self.printed.append(RawReport({"epoch": epoch, "loss": self.draw.random()}, end))
             self.queue.append(None)
         if self.draw.random() < self.looks:

@@ -329,7 +329,10 @@ def _why_no_rows(path: Path, goal: RunGoal) -> tuple[str, str]:
 
 def _whole_metadata(path: Path) -> dict[str, Any]:
     metadata = read_metadata(path)
-    if not (metadata.get("metric_names") and "metric_mode" in metadata):
+    names, mode = metadata.get("metric_names"), metadata.get("metric_mode")
+    modes = mode if isinstance(mode, list) else [mode]
+    is_list_of_names = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
+    if not (is_list_of_names and modes and all(each in ("min", "max") for each in modes)):
         raise ValueError(
             f"{path / ST_METADATA_FILENAME} must be a JSON object with metric_names and metric_mode, but is not: it "
             "was cut off, as on a full disk, cannot be read, or is of another program"

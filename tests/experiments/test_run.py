@@ -96,6 +96,17 @@ def test_folder_without_metadata_is_no_experiment(tmp_path: Path) -> None:
         load_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changed", [{"metric_mode": 3}, {"metric_mode": []}, {"metric_names": [1]}, {"metric_names": 1}]
+)
+def test_metadata_of_another_kind_are_a_clear_error(simulate: Callable[..., Path], name: str, value: object) -> None:
+    path = simulate()
+    metadata = json.loads((path / "metadata.json").read_text())
+    (path / "metadata.json").write_text(json.dumps(metadata | {name: value}))
+    with pytest.raises(ValueError, match="must be a JSON object with metric_names and metric_mode, but is not"):
+        load_run(path)
+
+
 def test_time_attr_is_found_or_asked_for_when_the_scheduler_does_not_say(simulate: Callable[..., Path]) -> None:
     path = simulate()
     (path / "metadata.json").write_text(json.dumps({"metric_names": ["accuracy"], "metric_mode": "max"}))

@@ -96,9 +96,7 @@ def test_folder_without_metadata_is_no_experiment(tmp_path: Path) -> None:
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "changed", [{"metric_mode": 3}, {"metric_mode": []}, {"metric_names": [1]}, {"metric_names": 1}]
-)
+@pytest.mark.parametrize(("name", "value"), [("metric_mode", 3), ("metric_mode", []), ("metric_names", [1])])
 def test_metadata_of_another_kind_are_a_clear_error(simulate: Callable[..., Path], name: str, value: object) -> None:
     path = simulate()
     metadata = json.loads((path / "metadata.json").read_text())

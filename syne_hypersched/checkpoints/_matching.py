@@ -169,7 +169,8 @@ class Matcher:
             return self._is_sure or state.is_early
         # A script that has reported in this launch before its first save does not save before it reports.
         has_seemed_late = self._seems_late and not state.is_clear(self._gap_s)  # one epoch may have taken long
-        may_save_first = self._saved_first and not has_seemed_late and not self._rhythm.is_out_of_step
+        is_in_step = self._rhythm.is_at_reports or not self._rhythm.is_out_of_step
+        may_save_first = self._saved_first and not has_seemed_late and is_in_step
         return self.order is Order.UNKNOWN and may_save_first and state.is_near
 
     @property
@@ -237,7 +238,7 @@ class Matcher:
             self.touch(time_s if since_s is None else since_s, time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports > self._num_before:
-                self._rhythm.repeat(self._drained)
+                self._rhythm.repeat(state, *(self._begun_s or (time_s, time_s)), self._drained)
             # The same state continues. A generation of it lacks files.
             state.generation, state.settled = None, False
             if is_save:

@@ -31,6 +31,8 @@ _NOT_SOON_FACTOR = 5.0
 #: Where some epochs are saved and others reported, a save and a report are of one epoch if the time between them is at
 #: most so many times the shortest one plus so many seconds, or so many times shorter than what came before.
 _NEAR_FACTOR, _NEAR_S, _NEAR_PART = 3.0, 0.05, 10.0
+#: So many saves in a row that are much nearer to the next report than to what came before are no chance.
+_MOST_CHANCES = 2
 
 
 class Rhythm:
@@ -58,6 +60,8 @@ class Rhythm:
         self.is_uneven = bool(known.get("is_uneven"))
         #: The shortest time between a save and a report that followed each other.
         self._shortest_s = math.inf if shortest_s is None else max(0.0, float(shortest_s))
+        #: Number of reports in a row of which each came just after the last of several saves, or after its only save.
+        self._num_last = 0
         #: Whether a save came before the first report.
         self._is_ahead = False
         #: Earliest and latest time of the last report (monotonic seconds).
@@ -103,10 +107,31 @@ class Rhythm:
             if state.latest_s >= 0:  # it did not begin before that report
                 self._shortest_s = min(self._shortest_s, state.latest_s)
 
-    def repeat(self, is_drained: bool) -> None:
-        """Notes a second save between two reports. A save at SIGTERM tells nothing of later launches."""
+    def repeat(self, state: State, since_s: float, time_s: float, is_drained: bool) -> None:
+        """Notes a second save between two reports. A save at SIGTERM tells nothing of later launches.
+
+        Parameters
+        ----------
+        state
+            The state of the checkpoint folder, as it was before this save.
+        since_s, time_s
+            Earliest and latest time when the save began (monotonic seconds).
+        is_drained
+            Whether the script had got SIGTERM.
+        """
         self.is_out_of_step = True
         self.is_uneven |= not is_drained
+        state.gap_s = since_s - state.ended_s
+        if self._report_s is not None:
+            state.soonest_s, state.latest_s = since_s - self._report_s[1], time_s - self._report_s[0]
+
+    @property
+    def is_at_reports(self) -> bool:
+        """Whether saves come just before the reports, as far as the launch shows, perhaps besides other saves.
+
+        A script may also save in the middle of each epoch. A single save could be near its report by chance.
+        """
+        return self._num_last >= _MOST_CHANCES
 
     def rest(self, state: State | None, num_reports: int, time_s: float) -> None:
         """Notes that no report came before a time (monotonic seconds). ``num_reports``: number of reports so far."""
@@ -136,6 +161,8 @@ class Rhythm:
         """
         if is_saved:
             self._shortest_s = min(self._shortest_s, after_s)
+        is_last = is_saved and after_s <= _NEAR_FACTOR * self._shortest_s + _NEAR_S and state.is_clear(after_s)
+        self._num_last = self._num_last + 1 if is_last else 0
         state.is_near = self._is_near(after_s, state.gap_s)
         is_not_soon = state.gap_s is None or _NOT_SOON_FACTOR * state.soonest_s >= self._epoch_s[1]
         state.is_early = state.is_near and (is_not_soon or (are_all_saved and not self.is_out_of_step))

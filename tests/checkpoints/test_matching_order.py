@@ -20,6 +20,36 @@ def test_who_has_reported_before_it_has_saved_does_not_save_before_it_reports():
     assert all(known.match != "exact" for known in history.matcher.matched)
 
 
+@pytest.mark.parametrize("order", [Order.UNKNOWN, Order.EARLY])
+@pytest.mark.parametrize("shares", [[0.5], [0.3, 0.7], [0.9]])
+def test_saves_in_the_middle_of_an_epoch_do_not_hide_those_at_its_end(order, shares):
+    """As a trainer with ``save_steps`` makes them. The first report alone may be near its save by chance."""
+    history = History(order)
+    for epoch in range(1, 5):
+        before = 0.0
+        for share in shares:
+            history.save(epoch - 1 + share, after_s=share - before - 0.03)
+            before = share
+        history.save(epoch, after_s=1.0 - before - 0.03, quiet=False)
+        history.report(epoch, 1.0 / epoch, after_s=0.002)
+        history.wait(0.2)
+        if epoch > 1:
+            assert history.matched() == (epoch, epoch, "exact")
+
+
+def test_who_reports_between_its_saves_has_no_exact_checkpoint_although_one_was_near_its_report():
+    """It saves after so many steps, and reports after each epoch."""
+    history, saved = History(), 0.0
+    for epoch in range(1, 8):
+        while saved + 0.47 < epoch:
+            saved += 0.47
+            history.save(saved, after_s=0.44)
+        history.report(epoch, 1.0 / epoch, after_s=epoch - saved)
+        history.now = float(epoch)
+        history.matcher.tick(history.now + 0.2)
+    assert all(known.match != "exact" for known in history.matcher.matched)
+
+
 @pytest.mark.parametrize("overlaps", [False, True])
 def test_who_has_reported_in_the_middle_of_a_save_is_not_trusted_to_save_before_it_reports(overlaps):
     """Its thread saves at any time, here just after a report, and other trials looked as if they saved before it."""

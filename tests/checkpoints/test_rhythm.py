@@ -369,6 +369,24 @@ def test_a_save_that_began_before_its_report_is_at_no_distance_from_it():
 @pytest.mark.parametrize("is_drained", [True, False])
 def test_a_save_at_sigterm_does_not_make_saves_and_reports_uneven(is_drained):
     rhythm = Rhythm()
-    rhythm.repeat(is_drained)
+    rhythm.repeat(State(1, 1, 5.0), 6.0, 6.0, is_drained)
     assert rhythm.is_out_of_step
     assert rhythm.is_uneven is not is_drained
+
+
+def test_saves_come_at_reports_if_that_is_so_twice_in_a_row():
+    launch = Launch()
+    for _ in range(3):
+        assert not launch.rhythm.is_at_reports
+        state = launch.save(1.0)
+        launch.report(0.01)
+        launch.rhythm.compare(state, 0.01, is_saved=True, are_all_saved=True)
+        if launch.num_reports == 2:
+            break
+    assert launch.rhythm.is_at_reports
+    state = launch.save(1.0)
+    launch.rhythm.repeat(state, launch.now + 0.5, launch.now + 0.5, is_drained=False)
+    assert (state.gap_s, state.soonest_s, state.latest_s) == (0.5, 1.5, 1.5)
+    launch.report(0.9)
+    launch.rhythm.compare(state, 0.4, is_saved=True, are_all_saved=True)
+    assert not launch.rhythm.is_at_reports

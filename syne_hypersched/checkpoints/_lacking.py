@@ -40,7 +40,7 @@ class Lacking:
         """Notes that the folder is the same as a generation, which therefore lacks nothing."""
         self._unsure = [(other, over) for other, over in self._unsure if other != number]
 
-    def add(self, begins: bool, num_over: int) -> None:
+    def add(self, begins: bool, num_over: int, is_known: bool = False) -> None:
         """Notes that a file was finished.
 
         Parameters
@@ -49,11 +49,13 @@ class Lacking:
             Whether it is certainly the first one of another checkpoint.
         num_over
             As it was before that.
+        is_known
+            Whether the generation has this file, as it was at a report.
         """
         if begins:
             self.settle(num_over)
-        self._is_last = not begins and self._taken is not None
-        if not begins and self._taken is not None:
+        self._is_last = not (begins or is_known) and self._taken is not None
+        if self._is_last and self._taken is not None:
             self._unsure.append(self._taken)
         self._taken = None
 

@@ -190,9 +190,8 @@ class Observer:
         """Notes that the present folder was taken as a generation; ``number`` is given if it is a new one."""
         self.is_dirty, self.has_reported, self.taken = False, False, live
         self.lacking.take(number, self.bursts.num_over)
-        self.changed.clear()
-        self.rewritten.clear()
-        self.has_finished = self.has_finished or bool(live)
+        self.changed, self.rewritten = set(), set()
+        self.has_finished |= bool(live)
         self.habits.take(live)
 
     def look(self) -> None:
@@ -342,6 +341,7 @@ class Observer:
 
     def _finish(self, path: str, after: int, before: int, now: float, move: Move | None = None) -> None:
         """Handles a finished file or folder, which is in its final place or will be moved there."""
+        is_known = path in self.taken and path not in self._finished  # it was finished at a report
         self._finished.add(path)
         self.habits.finished(path)
         self.made = {made: made_s for made, made_s in self.made.items() if not is_in(path, made)}
@@ -360,7 +360,7 @@ class Observer:
         if begins:
             # Files that were written aside before are moved one by one.
             self._finished = {path} if move is None else self._finished | {path}
-        self.lacking.add(begins, num_over)
+        self.lacking.add(begins, num_over, is_known)
         self._parts[path] = after
         goes_on = (move is not None and move.was_part) or (not begins and (self.is_open or is_expected))
         self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)

@@ -67,6 +67,15 @@ def test_a_generation_that_equals_the_folder_again_lacks_nothing():
     assert (lacking.numbers, lacking.is_unsure) == ([], False)
 
 
+def test_a_file_that_was_there_at_a_report_and_comes_again_is_not_missing():
+    lacking = Lacking()
+    lacking.take(1, num_over=0)
+    lacking.add(begins=False, num_over=0, is_known=True)
+    lacking.add(begins=False, num_over=0)  # it belongs to the next checkpoint, or comes after another generation
+    lacking.report(num_over=0)
+    assert lacking.numbers == []
+
+
 def test_a_generation_that_is_not_new_lacks_nothing():
     lacking = Lacking()
     lacking.take(None, num_over=0)
@@ -124,6 +133,16 @@ def test_a_file_with_a_temporary_name_is_missing_only_under_its_final_name(seen)
     os.rename(seen.folder / "aside", seen.folder.parent / "elsewhere")
     seen.observer.look()
     assert not seen.observer.lacking.is_unsure
+
+
+def test_a_script_that_copies_its_model_only_sometimes_keeps_the_generations_in_between(seen):
+    seen.write("model", "best")
+    seen.report()
+    for epoch in (2, 3):
+        seen.write("model")
+        seen.report()
+        seen.observer.mark_taken(read_tree(seen.folder), epoch)
+        assert seen.observer.lacking.numbers == []
 
 
 @pytest.mark.parametrize("has_report", [False, True])

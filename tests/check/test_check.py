@@ -49,7 +49,7 @@ def hypersched_check(forked, tmp_path):
 
 
 def test_the_command_finds_nothing_in_a_right_script(hypersched_check, tmp_path):
-    done = hypersched_check("--device-type", "cpu", RIGHT, "--step_s", "0.01", "--json")
+    done = hypersched_check("--device-type", "cpu", RIGHT, "--step_s", "0.02", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     assert result["passed"]

@@ -370,8 +370,7 @@ class GenerationKeeper:
         is_cut = may_be_cut(exit_codes, state, self._matcher.num_reports, is_fresh, is_first)
         is_proven &= not is_cut
         if is_cut and state is not None and state.generation is not None:
-            self._matcher.forget([state.generation])
-            self._shelf.discard([state.generation])
+            self._taker.discard([state.generation])
         found = self._taker.present()
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(

@@ -275,7 +275,7 @@ class Matcher:
         """Notes that some generations are removed, because they lack files."""
         self.matched = [known for known in self.matched if known.generation not in generations]
         self._is_matched = self._best is None or any(known.report == self._best.report for known in self.matched)
-        self._early = None if generations else self._early
+        self._early = None
 
     def settle(self) -> None:
         """Notes that the present state is complete."""

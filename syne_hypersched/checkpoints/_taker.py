@@ -148,8 +148,12 @@ class Taker:
     def discard_lacking(self) -> None:
         """Removes the generations that lack files."""
         if numbers := self._observer.lacking.numbers:
-            self._matcher.forget(numbers)
-            self._shelf.discard(numbers)
+            self.discard(numbers)
+
+    def discard(self, numbers: list[int]) -> None:
+        """Removes generations, which no longer belong to any report, and empties the list of their numbers."""
+        self._matcher.forget(numbers)
+        self._shelf.discard(numbers)
 
     def hold(self, live: Tree | None = None) -> None:
         """Copies a folder that may not be whole, unless a process writes to it; see :meth:`Shelf.hold`.

@@ -12,19 +12,22 @@ from syne_hypersched.checkpoints._lacking import Lacking
 from tests.checkpoints.saving import save
 
 
-def test_a_file_that_is_written_after_a_generation_is_missing_in_it():
+@pytest.fixture
+def lacking():
+    """After generation 1, a file was finished that may belong to the same checkpoint."""
     lacking = Lacking()
     lacking.take(1, num_over=0)
     lacking.add(begins=False, num_over=0)
+    return lacking
+
+
+def test_a_file_that_is_written_after_a_generation_is_missing_in_it(lacking):
     assert lacking.numbers == []
     lacking.report(num_over=0)
     assert lacking.numbers == [1]
 
 
-def test_it_is_not_if_it_turns_out_to_be_the_first_of_another_checkpoint():
-    lacking = Lacking()
-    lacking.take(1, num_over=0)
-    lacking.add(begins=False, num_over=0)
+def test_it_is_not_if_it_turns_out_to_be_the_first_of_another_checkpoint(lacking):
     lacking.report(num_over=1)
     assert lacking.numbers == []
     lacking.add(begins=False, num_over=0)
@@ -44,21 +47,15 @@ def test_a_report_in_between_or_the_certain_beginning_of_another_checkpoint_make
     assert lacking.numbers == []
 
 
-def test_what_came_before_the_certain_beginning_of_another_checkpoint_was_missing():
-    lacking = Lacking()
-    lacking.take(1, num_over=0)
-    lacking.add(begins=False, num_over=0)
+def test_what_came_before_the_certain_beginning_of_another_checkpoint_was_missing(lacking):
     lacking.add(begins=True, num_over=0)
     assert lacking.numbers == [1]
     lacking.report(num_over=1)
     assert lacking.numbers == [1]
 
 
-def test_a_generation_that_equals_the_folder_again_lacks_nothing():
+def test_a_generation_that_equals_the_folder_again_lacks_nothing(lacking):
     """The file was a temporary one."""
-    lacking = Lacking()
-    lacking.take(1, num_over=0)
-    lacking.add(begins=False, num_over=0)
     assert lacking.is_unsure
     lacking.keep(2)
     assert lacking.is_unsure
@@ -84,10 +81,7 @@ def test_a_generation_that_is_not_new_lacks_nothing():
     assert lacking.numbers == []
 
 
-def test_a_name_that_is_withdrawn_counts_only_if_no_other_file_came_before_it():
-    lacking = Lacking()
-    lacking.take(1, num_over=0)
-    lacking.add(begins=False, num_over=0)
+def test_a_name_that_is_withdrawn_counts_only_if_no_other_file_came_before_it(lacking):
     lacking.withdraw()
     lacking.settle(num_over=0)
     assert lacking.numbers == []
